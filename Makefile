@@ -1,0 +1,93 @@
+# Everything runs in .venv, which the stamp files below create and update once.
+PYTHON ?= python3
+SETS := noto@1.2.9 noto-v1@1.2.5 fluent-emoji@1.2.7 fluent-emoji-flat@1.2.6 twemoji@1.2.5 emojione@1.2.3
+MINUTES ?= 240
+ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+CORE := .venv/.core
+FULL := .venv/.full
+# Not under a folder named _build: nbmake collects nothing there.
+BOOK := build/book
+NOTEBOOKS := build/notebooks.stamp
+SOURCES := $(wildcard notebooks/*.py notebooks/*.ipynb conceptrevive/*.py) $(shell find conceptrevive/assets -type f 2>/dev/null)
+
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: help demo test test-slow lint format sync notebooks book artwork train clean
+
+help:
+	@echo "make demo       erase, revive and defend one concept; writes demo/demo.png and demo/demo.json"
+	@echo "make test       the tests (ARGS='-k name' narrows them); make test-slow runs the long ones"
+	@echo "make lint       ruff check, formatting, notebook pairs; make format and make sync repair them"
+	@echo "make notebooks  run every notebook; make book renders them to build/book/_build/html"
+	@echo "make artwork    fetch the emoji artwork; make train paints with it and trains the pocket model"
+
+$(BIN)/python:
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11')"
+	$(PYTHON) -m venv .venv
+
+$(CORE): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	@touch $@
+
+$(FULL): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[book,test,train]'
+	@touch $(CORE) $@
+
+demo: $(CORE)
+	$(BIN)/conceptrevive demo --out demo $(ARGS)
+
+test: $(FULL)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(FULL)
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(FULL)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python tools/notebooks.py --check
+
+format: $(FULL)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+sync: $(FULL)
+	$(BIN)/python tools/notebooks.py
+
+# Notebooks run in a copy, so that outputs never reach the sources; they run again when the package changes.
+$(NOTEBOOKS): $(SOURCES) | $(FULL)
+	$(BIN)/python tools/notebooks.py --check
+	rm -rf $(BOOK)/notebooks
+	mkdir -p $(BOOK)/notebooks
+	cp notebooks/*.ipynb $(BOOK)/notebooks/
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --nbmake --nbmake-timeout=900 --overwrite --durations=0 $(BOOK)/notebooks
+	@touch $@
+
+notebooks: $(NOTEBOOKS)
+
+# Notebooks are already executed: Jupyter Book only renders, and any warning fails it.
+book: $(NOTEBOOKS)
+	rm -rf $(BOOK)/book $(BOOK)/results $(BOOK)/_build
+	cp -r _config.yml _toc.yml book $(BOOK)/
+	if [ -d results ]; then cp -r results $(BOOK)/; fi
+	$(BIN)/jupyter-book build $(BOOK) -W -n --keep-going
+
+artwork:
+	mkdir -p .artwork
+	npm install --prefix .artwork --no-audit --no-fund --save-exact $(addprefix @iconify-json/,$(SETS))
+
+# Each step writes to runs/; the last one goes on where it stopped when called again. MINUTES is for the UNet.
+train: $(FULL)
+	test -d .artwork/node_modules/@iconify-json/noto || $(MAKE) artwork
+	test -f runs/vae/config.json || $(BIN)/python -m training.train_autoencoder --out runs/vae
+	for judge in classifier control clip; do \
+		test -f runs/$$judge/config.json || \
+		$(BIN)/python -m training.train_judges $$judge --vae runs/vae --out runs/$$judge || exit 1; \
+	done
+	$(BIN)/python -m training.train_pocket --minutes $(MINUTES) --vae runs/vae --out runs/pocket
+
+clean:
+	rm -rf build demo dist *.egg-info .pytest_cache .ruff_cache .hypothesis
