@@ -1,0 +1,188 @@
+"""Train the judges on rendered pictures: an image classifier, its control, and a small CLIP. Never on samples.
+
+python -m training.train_judges classifier --minutes 10 --vae runs/vae --out runs/classifier
+python -m training.train_judges control    --minutes 6  --vae runs/vae --out runs/control
+python -m training.train_judges clip       --minutes 12 --vae runs/vae --out runs/clip
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPVisionConfig,
+    ResNetConfig,
+    ResNetForImageClassification,
+)  # fmt: skip
+
+from conceptrevive import world as W
+from training.common import add_common, autocast, device_of, pictures_to_tensor
+from training.data import Item, render
+from training.paint import ALL_SETS, SIZE, distractor_names
+from training.pocket import build_tokenizer, text_config
+
+CONTROL_HELD_OUT = "twemoji"
+RESOLUTION = {"classifier": 96, "control": 96, "clip": 64}
+
+
+def all_objects() -> dict[str, str]:
+    """The drawn objects and the distractors only judges know."""
+    return W.OBJECTS | distractor_names()
+
+
+def labels(objects) -> list[str]:
+    """`object:…`, `scene:…`, `style:…`; each group with a `none`."""
+    groups = {"object": [*objects, "none"], "scene": [*W.SCENES, "none"], "style": [*W.STYLES, "none"]}
+    return [f"{g}:{n}" for g, names in groups.items() for n in names]
+
+
+def targets(items: list[Item], names: list[str]) -> torch.Tensor:
+    """Label index per group, int64 (n, 3), within `names`."""
+    index = {n: i for i, n in enumerate(names)}
+    rows = [[index[f"{g}:{getattr(i, g) or 'none'}"] for g in ("object", "scene", "style")] for i in items]
+    return torch.tensor(rows)
+
+
+def group_loss(logits: torch.Tensor, target: torch.Tensor, names: list[str]) -> torch.Tensor:
+    """Sum of one cross-entropy per group; the scene and style groups weigh less."""
+    loss = logits.new_zeros(())
+    for column, (group, weight) in enumerate((("object", 1.0), ("scene", 0.3), ("style", 0.2))):
+        members = [i for i, n in enumerate(names) if n.startswith(group + ":")]
+        first = members[0]
+        loss = loss + weight * F.cross_entropy(
+            logits[:, first : members[-1] + 1], target[:, column] - first, label_smoothing=0.05
+        )
+    return loss
+
+
+@torch.no_grad()
+def through_autoencoder(vae: AutoencoderKL, pictures: torch.Tensor, device, seed: int) -> torch.Tensor:
+    """Pictures after encoding, a little latent noise and decoding: what diffusion leaves on a picture. uint8 out."""
+    out, generator = [], torch.Generator().manual_seed(seed)
+    for batch in pictures.split(128):
+        with autocast(device):
+            z = vae.encode(pictures_to_tensor(batch, device)).latent_dist.mean
+            level = torch.rand(len(z), 1, 1, 1, generator=generator).to(device) * 0.35 / vae.config.scaling_factor
+            y = vae.decode(z + torch.randn(z.shape, generator=generator).to(device) * level).sample
+        out.append(((y.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu())
+    return torch.cat(out)
+
+
+def augment(x: torch.Tensor) -> torch.Tensor:
+    """Colour, blur, noise and small shifts on (b, 3, h, w) in [-1, 1]: the artefacts of few-step sampling."""
+    b = len(x)
+    gain = 1 + 0.3 * (torch.rand(b, 3, 1, 1, device=x.device) - 0.5)
+    x = x * gain + 0.25 * (torch.rand(b, 3, 1, 1, device=x.device) - 0.5)
+    blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    mix = torch.rand(b, 1, 1, 1, device=x.device) * (torch.rand(b, 1, 1, 1, device=x.device) < 0.5)
+    x = x + mix * (blurred - x)
+    x = x + torch.randn_like(x) * torch.rand(b, 1, 1, 1, device=x.device) * 0.15
+    dy, dx = (int(v) for v in torch.randint(-4, 5, (2,)))
+    return torch.roll(F.pad(x, (4, 4, 4, 4), mode="replicate"), (dy, dx), (2, 3))[..., 4:-4, 4:-4].clamp(-1, 1)
+
+
+def build_classifier(names: list[str]) -> ResNetForImageClassification:
+    """A ResNet of the transformers library, small enough to ship."""
+    return ResNetForImageClassification(
+        ResNetConfig(
+            embedding_size=48, hidden_sizes=[48, 96, 192], depths=[2, 2, 2], layer_type="basic",
+            id2label=dict(enumerate(names)), label2id={n: i for i, n in enumerate(names)},
+        )
+    )  # fmt: skip
+
+
+def build_clip(tokenizer) -> CLIPModel:
+    """A CLIP of about a million parameters."""
+    vision = CLIPVisionConfig(
+        hidden_size=128, intermediate_size=384, num_hidden_layers=4, num_attention_heads=4, image_size=SIZE,
+        patch_size=8, projection_dim=96,
+    )  # fmt: skip
+    text = text_config(tokenizer, 96, 2, 4)
+    return CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=96))
+
+
+def clip_loss(model: CLIPModel, x: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """Symmetric contrastive loss; identical captions in a batch count as matches."""
+    out = model(input_ids=ids, pixel_values=x)
+    same = (ids[:, None] == ids[None]).all(-1).float()
+    logits = out.logits_per_image.float()
+    target = same / same.sum(1, keepdim=True)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def save(model, folder: Path, resolution: int, tokenizer=None) -> None:
+    """float16 safetensors with the image processor beside it."""
+    model.eval().half().save_pretrained(folder)
+    CLIPImageProcessorPil(
+        do_resize=True, size={"height": resolution, "width": resolution}, do_center_crop=False, do_rescale=True,
+        image_mean=[0.5] * 3, image_std=[0.5] * 3, do_convert_rgb=True, resample=2,
+    ).save_pretrained(folder)  # fmt: skip
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+
+
+def main() -> None:
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("which", choices=("classifier", "control", "clip"))
+    add_common(ap, out=None, minutes=10, batch=128, pictures=60_000)
+    ap.add_argument("--vae", default="runs/vae")
+    args = ap.parse_args()
+    torch.manual_seed(args.seed)
+    device, folder = device_of(args.device), Path(args.out or f"runs/{args.which}")
+    sets = tuple(s for s in ALL_SETS if args.which != "control" or s != CONTROL_HELD_OUT)
+    objects = all_objects()
+    seed = {"classifier": 200, "control": 300, "clip": 400}[args.which] + args.seed
+    pictures, items = render(args.pictures, seed=seed, names=objects, sets=sets, allow_held_out=True)
+    data = torch.from_numpy(pictures)
+    vae = AutoencoderKL.from_pretrained(args.vae).to(device).eval()
+    part = torch.from_numpy(np.random.default_rng(seed).permutation(len(data))[: len(data) // 4])
+    data[part] = through_autoencoder(vae, data[part], device, seed)
+    names = labels(objects)
+    tokenizer = None
+    if args.which == "clip":
+        tokenizer = build_tokenizer(folder / "tokenizer", tuple(objects))
+        model = build_clip(tokenizer)
+        text = tokenizer([i.caption for i in items], padding="max_length", truncation=True, return_tensors="pt")
+        target = text.input_ids
+    else:
+        model, target = build_classifier(names), targets(items, names)
+    model = model.to(device, memory_format=torch.channels_last).train()
+    print(f"{args.which}: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
+    opt = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, betas=(0.9, 0.98))
+    peak, resolution = (2e-3 if args.which != "clip" else 1.2e-3), RESOLUTION[args.which]
+    start, step, running = time.time(), 0, 0.0
+    while (spent := (time.time() - start) / (args.minutes * 60)) < 1:
+        for g in opt.param_groups:
+            g["lr"] = peak * min(1, (step + 1) / 100, (1 - spent) / 0.6 + 1e-3)
+        index = torch.randint(0, len(data), (args.batch,))
+        x = augment(pictures_to_tensor(data[index], device))
+        if resolution != SIZE:
+            x = F.interpolate(x, (resolution, resolution), mode="bilinear")
+        x, y = x.contiguous(memory_format=torch.channels_last), target[index].to(device)
+        with autocast(device):
+            loss = clip_loss(model, x, y) if args.which == "clip" else group_loss(model(x).logits.float(), y, names)
+        opt.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        opt.step()
+        step, running = step + 1, running * 0.98 + loss.item() * 0.02
+        if step % 100 == 0:
+            print(f"step {step} loss {running / (1 - 0.98**step):.4f} {spent * args.minutes:.1f} min", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    save(model, folder, resolution, tokenizer)
+    note = {"steps": step, "pictures": step * args.batch, "minutes": args.minutes, "sets": sets, "seed": args.seed}
+    (folder / "training.json").write_text(json.dumps(note, indent=1))
+
+
+if __name__ == "__main__":
+    main()
