@@ -1,0 +1,143 @@
+"""Folder to folder: rewrite the few tensors an operation changes, copy everything else as it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.models import CANDIDATES, Weights, resolve
+from conceptrevive.provenance import version
+
+COMPONENTS = ("unet", "transformer")
+
+
+def component_folder(folder: Path) -> Path:
+    """The denoiser's folder within a pipeline folder, or `folder` itself if it is a component."""
+    if not (folder / "model_index.json").exists():
+        return folder
+    for name in COMPONENTS:
+        if (folder / name).is_dir():
+            return folder / name
+    raise ConceptReviveError(
+        f"{folder} has neither a unet nor a transformer folder: give a diffusers text-to-image pipeline"
+    )
+
+
+def weight_files(component: Path) -> list[Path]:
+    """The component's safetensors files, shards by their index. Raises ConceptReviveError if there are none."""
+    indices = sorted(component.glob("*.safetensors.index.json"))
+    if indices:
+        names = sorted(set(json.loads(indices[0].read_text())["weight_map"].values()))
+        files = [component / n for n in names]
+        for f in files:
+            if f.resolve().parent != component.resolve():
+                raise ConceptReviveError(
+                    f"{indices[0]} points outside its folder ({f.name}): do not use this checkpoint"
+                )
+            if not f.exists():
+                raise ConceptReviveError(f"{f} is missing, though {indices[0].name} names it: download the model again")
+        return files
+    plain = component / "diffusion_pytorch_model.safetensors"
+    files = [plain] if plain.exists() else sorted(component.glob("*.safetensors"))
+    if not files:
+        raise ConceptReviveError(
+            f"{component} holds no .safetensors weights: pickle files (.bin, .ckpt) are not read; "
+            "save the model again with save_pretrained(…, safe_serialization=True)"
+        )
+    return files
+
+
+def local_folder(model: str | os.PathLike, revision: str | None = None) -> Path:
+    """The folder of `pocket`, a local folder, or a hub model (downloaded, safetensors only)."""
+    source = resolve(model)
+    if Path(source).is_dir():
+        return Path(source)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
+        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
+    except (OSError, HfHubHTTPError, ValueError) as e:
+        reason = " ".join(str(e).split())[:200]
+        raise ConceptReviveError(f"cannot download {source!r}: {reason}") from e
+
+
+def read_candidates(folder: Path, names=None) -> Weights:
+    """{module name: weight} of the feed-forward layers (or of `names`) in a pipeline or component folder."""
+    out: Weights = {}
+    for file in weight_files(component_folder(folder)):
+        try:
+            with safe_open(file, "pt") as f:
+                for key in f.keys():
+                    module = key.removesuffix(".weight")
+                    wanted = module.endswith(CANDIDATES) if names is None else module in names
+                    if key != module and wanted:
+                        out[module] = f.get_tensor(key)
+        except (SafetensorError, OSError) as e:
+            raise ConceptReviveError(f"cannot read {file} ({e}): the file is damaged, download it again") from e
+    if not out:
+        raise ConceptReviveError(
+            f"{folder} has no feed-forward layer {CANDIDATES!r}: is it a diffusion transformer or UNet?"
+        )
+    return out
+
+
+def edit_folder(
+    model: str | os.PathLike, out: str | os.PathLike, edit: Callable[[Weights], Weights], *, note: dict,
+    names=None, revision: str | None = None,
+) -> Weights:  # fmt: skip
+    """Copy a model's folder to `out` with the weights that `edit` returns; nothing is left behind on failure.
+
+    Args:
+        edit: gets {module name: weight} and returns those to write, same shapes and dtypes.
+        note: what was done, for the changed files' metadata.
+        names: modules to hand to `edit`; None takes every feed-forward candidate.
+
+    Returns: the weights written.
+    """
+    source, out = local_folder(model, revision), Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConceptReviveError(f"{out} exists already: choose another --out or remove it")
+    changed = edit(read_candidates(source, names))
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(
+            source, temporary, ignore=shutil.ignore_patterns("*.bin", "*.ckpt", "*.pt", "*.msgpack", ".git*")
+        )
+        for file in weight_files(component_folder(temporary)):
+            _rewrite(file, changed, note)
+        if out.exists():
+            out.rmdir()
+        os.replace(temporary, out)
+    except OSError as e:
+        raise ConceptReviveError(
+            f"cannot write {out} ({e.strerror or e}): choose a writable place with enough room"
+        ) from e
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return changed
+
+
+def _rewrite(file: Path, changed: Weights, note: dict) -> None:
+    with safe_open(file, "pt") as f:
+        keys = list(f.keys())
+        if not any(k.removesuffix(".weight") in changed for k in keys if k.endswith(".weight")):
+            return
+        metadata = dict(f.metadata() or {"format": "pt"})
+        tensors: dict[str, torch.Tensor] = {k: f.get_tensor(k) for k in keys}
+    for name, weight in changed.items():
+        if (key := f"{name}.weight") in tensors:
+            tensors[key] = weight.to(tensors[key].dtype).contiguous()
+    metadata["conceptrevive"] = json.dumps(note | {"version": version()})
+    file.unlink()  # a hub cache may be hard-linked: never write through
+    save_file(tensors, file, metadata=metadata)

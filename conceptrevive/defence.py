@@ -1,0 +1,59 @@
+"""The paper's defence: fill the pruned positions with Gaussian noise, so that no zero tells where they were (§5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.masks import check_fit
+
+SIGMA = 0.25  # of each layer's own σ_U
+
+
+def obfuscate(
+    weights: Mapping[str, torch.Tensor],
+    masks: Mapping[str, torch.Tensor],
+    *,
+    sigma: float = SIGMA,
+    relative: bool = True,
+    seed: int = 0,
+) -> dict[str, torch.Tensor]:
+    """New weights with N(0, σ_M²) at the masked positions, all others bitwise unchanged; dtype and device kept.
+
+    Args:
+        sigma: σ_M; with `relative`, in units of σ_U, the standard deviation of the layer's surviving weights.
+
+    Raises:
+        ConceptReviveError: negative sigma, or masks that do not fit.
+    """
+    if not sigma >= 0:
+        raise ConceptReviveError(f"sigma is {sigma}: a standard deviation is ≥ 0")
+    check_fit(weights, masks)
+    generator = torch.Generator().manual_seed(seed)
+    out = {}
+    for name, w in weights.items():
+        if name not in masks:
+            out[name] = w.clone()
+            continue
+        mask = masks[name].to(w.device)
+        alive = w[~mask].float()
+        scale = sigma * float(alive.std(correction=0)) if relative and alive.numel() else sigma
+        noise = torch.randn(w.shape, generator=generator, dtype=torch.float32).to(w.device) * scale
+        out[name] = torch.where(mask, noise.to(w.dtype), w)
+    return out
+
+
+def modified_probability(
+    w: torch.Tensor | float, alpha: float, sigma_m: torch.Tensor | float, sigma_u: float
+) -> torch.Tensor:
+    """p(w): probability that a value inside [−w, w] is a filled-in one (paper §5).
+
+    Args:
+        w: half-width ≥ 0. alpha: share of filled-in weights. sigma_m, sigma_u: standard deviations of the filled-in
+            and of the untouched weights. w and sigma_m broadcast.
+    """
+    w, sigma_m = torch.as_tensor(w, dtype=torch.float64), torch.as_tensor(sigma_m, dtype=torch.float64)
+    filled = alpha * torch.erf(w / (2**0.5 * sigma_m))
+    return filled / (filled + (1 - alpha) * torch.erf(w / (2**0.5 * sigma_u)))

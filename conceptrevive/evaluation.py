@@ -1,0 +1,120 @@
+"""Does a model still draw a concept, and everything else? Top-1 with Wilson intervals, same seeds for every model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conceptrevive.concepts import Concept
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.judges import classifier, clip
+from conceptrevive.models import denoiser
+from conceptrevive.sampling import generate
+from conceptrevive.statistics import Rate
+
+#: Evaluation noise starts here; `locate` uses one seed below it, so the two never meet.
+EVALUATION_SEED = 1_000_000
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """One outcome per picture, in the order of prompts and seeds, so that two models can be paired.
+
+    Attributes:
+        erased: whether each picture of the concept shows it. retained: whether each other picture shows its own object.
+    """
+
+    concept: str
+    erased: tuple[bool, ...]
+    retained: tuple[bool, ...]
+    seed: int
+
+    @property
+    def top1(self) -> Rate:
+        """Top-1 accuracy on the erased concept."""
+        return Rate.of(self.erased)
+
+    @property
+    def retained_top1(self) -> Rate:
+        """Top-1 accuracy on the retained concepts."""
+        return Rate.of(self.retained)
+
+
+def evaluation_seed(seed: int) -> int:
+    """The first noise seed of an evaluation with user seed `seed`: disjoint from `locate`'s and from other seeds'."""
+    return EVALUATION_SEED * (1 + abs(int(seed)))
+
+
+def judge_concept(concept: Concept, images: list, device: str = "cpu") -> list[bool]:
+    """Whether each picture shows the concept, by its class labels or its CLIP pair."""
+    if concept.labels:
+        return classifier(concept.judge, device).correct(images, [concept.labels] * len(images))
+    if concept.clip_pair:
+        return clip(concept.judge, device).shows(images, concept.clip_pair)
+    raise ConceptReviveError(
+        f"concept {concept.name!r} has no judge: give it `labels` (classes of the classifier `judge`) or a `clip_pair` "
+        "(prompt with, prompt without)"
+    )
+
+
+def evaluate_images(
+    model, concept: Concept, *, n: int, seed: int = 0, steps=None, guidance=None, progress=None
+) -> list:
+    """`n` pictures of the concept, the evaluation's prompts and seeds."""
+    prompts = [concept.target_prompts[i % len(concept.target_prompts)] for i in range(n)]
+    return _pictures(model, concept, prompts, evaluation_seed(seed), steps, guidance, progress)
+
+
+def retained_images(
+    model, concept: Concept, *, n: int, seed: int = 0, steps=None, guidance=None, progress=None
+) -> list:
+    """`n` pictures of the other concepts, each equally often (± 1), the evaluation's prompts and seeds."""
+    prompts = [p.prompt for p in retained_probes(concept, n)]
+    return _pictures(model, concept, prompts, evaluation_seed(seed) + EVALUATION_SEED // 2, steps, guidance, progress)
+
+
+def retained_probes(concept: Concept, n: int) -> list:
+    """The first `n` of the concept's retained probes, again from the start where it has fewer."""
+    return [concept.retained[i % len(concept.retained)] for i in range(n)] if concept.retained else []
+
+
+def _pictures(model, concept, prompts, seed, steps, guidance, progress) -> list:
+    s = concept.settings
+    return generate(
+        model, prompts, seed=seed, steps=steps or s.steps,
+        guidance=s.guidance if guidance is None else guidance, progress=progress,
+    )  # fmt: skip
+
+
+def evaluate(
+    model,
+    concept: Concept,
+    *,
+    n: int = 50,
+    retained: int | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    guidance: float | None = None,
+    progress=None,
+) -> Outcomes:
+    """Draw and judge the erased concept and the retained ones.
+
+    Args:
+        model: a diffusers pipeline. concept: what was erased.
+        n: pictures of it. retained: pictures of the others; None draws each other concept once, 0 none.
+        seed: the same seed gives the same noise, so two models' outcomes are paired.
+        steps, guidance: None takes the concept's settings.
+
+    Raises:
+        ConceptReviveError: the concept has no judge, or n < 1.
+    """
+    if n < 1:
+        raise ConceptReviveError(f"n is {n}: an evaluation needs at least one picture")
+    if not concept.labels and not concept.clip_pair:
+        judge_concept(concept, [])
+    device = str(next(denoiser(model).parameters()).device)
+    images = evaluate_images(model, concept, n=n, seed=seed, steps=steps, guidance=guidance, progress=progress)
+    count = len({p.labels for p in concept.retained}) if retained is None else retained
+    others = retained_images(model, concept, n=count, seed=seed, steps=steps, guidance=guidance, progress=progress)
+    wanted = [p.labels for p in retained_probes(concept, count)]
+    right = classifier(concept.judge, device).correct(others, wanted) if wanted else []
+    return Outcomes(concept.name, tuple(judge_concept(concept, images, device)), tuple(right), seed)

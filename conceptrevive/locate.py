@@ -1,0 +1,61 @@
+"""ConceptPrune: find the weights that matter for a concept (paper §1; Chavhan et al., ICLR 2025)."""
+
+from __future__ import annotations
+
+from conceptrevive.activations import column_norms
+from conceptrevive.concepts import Concept
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.masks import MaskSet, wanda_mask
+from conceptrevive.models import candidate_layers
+
+
+def locate(
+    model,
+    concept: Concept,
+    *,
+    skill_ratio: float | None = None,
+    tau: int | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    seed: int = 0,
+    batch_size: int = 16,
+    progress=None,
+) -> MaskSet:
+    """Masks of the weights to prune so that `model` forgets `concept`.
+
+    Target and base prompts run with the same noise; per layer and step the Wanda scores of both are compared
+    (`wanda_mask`), and the masks of the first `tau` denoising steps are united.
+
+    Args:
+        model: a diffusers text-to-image pipeline. concept: see `get_concept`.
+        skill_ratio, tau, steps, guidance: None takes the concept's own settings.
+        progress: called with the number of prompts finished since the last call.
+
+    Raises:
+        ConceptReviveError: a setting out of range.
+    """
+    s = concept.settings
+    k, tau = skill_ratio if skill_ratio is not None else s.skill_ratio, tau if tau is not None else s.tau
+    steps, guidance = steps if steps is not None else s.steps, guidance if guidance is not None else s.guidance
+    if not 0 < k <= 1:
+        raise ConceptReviveError(f"skill_ratio is {k}: it is a share of each row, in (0, 1]")
+    if not 1 <= tau <= steps:
+        raise ConceptReviveError(f"tau is {tau}: it counts denoising steps, from 1 to the {steps} taken")
+    layers = candidate_layers(model)
+    for name, layer in layers.items():
+        if int(k * layer.in_features) == 0:
+            raise ConceptReviveError(
+                f"skill_ratio {k} selects no entry of {name}'s {layer.in_features} columns: raise it"
+            )
+    run = dict(tau=tau, steps=steps, guidance=guidance, seed=seed, batch_size=batch_size, progress=progress)
+    target = column_norms(model, concept.target_prompts, **run)
+    base = column_norms(model, concept.base_prompts, **run)
+    masks = {}
+    for name, layer in layers.items():
+        weight = layer.weight.detach()
+        per_step = [wanda_mask(weight, a, b, k) for a, b in zip(target[name], base[name], strict=True)]
+        mask = per_step[0]
+        for m in per_step[1:]:
+            mask |= m
+        masks[name] = mask
+    return MaskSet(masks, concept=concept.name, skill_ratio=k, tau=tau, seed=seed)

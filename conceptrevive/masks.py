@@ -1,0 +1,156 @@
+"""Masks of pruned weights: Wanda scores → a mask per layer → a `MaskSet`; and pruning itself (paper §1)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.provenance import version
+
+FORMAT = "conceptrevive-masks-1"
+
+
+def wanda_mask(weight: torch.Tensor, target: torch.Tensor, base: torch.Tensor, skill_ratio: float) -> torch.Tensor:
+    """ConceptPrune's mask of one layer at one denoising step (Chavhan et al. 2025, eq. 3–5).
+
+    Scores are |W_ij| · A[j]. Per row the top ⌊skill_ratio · columns⌋ target scores are taken, of which only those
+    stay whose target score exceeds the base score; |W_ij| cancels there, so that test is per column.
+
+    Args:
+        weight: (rows, columns). target, base: column norms (columns,) ≥ 0. skill_ratio: in (0, 1].
+
+    Returns:
+        bool (rows, columns), True = to be pruned.
+    """
+    count = int(skill_ratio * weight.shape[1])
+    mask = torch.zeros_like(weight, dtype=torch.bool)
+    if count == 0:
+        return mask
+    scores = weight.abs().to(target.dtype) * target
+    mask.scatter_(1, scores.topk(count, dim=1).indices, True)
+    return mask & (target > base) & (scores > 0)
+
+
+@dataclass(frozen=True)
+class MaskSet(Mapping[str, torch.Tensor]):
+    """Which weights a concept's pruning zeroes: {module name: bool (rows, columns)}, True = pruned."""
+
+    masks: dict[str, torch.Tensor]
+    concept: str = ""
+    skill_ratio: float | None = None
+    tau: int | None = None
+    seed: int | None = None
+    version: str = field(default_factory=version)
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return self.masks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.masks)
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    @property
+    def count(self) -> int:
+        """Pruned weights in all."""
+        return sum(int(m.sum()) for m in self.masks.values())
+
+    @property
+    def fraction(self) -> float:
+        """Pruned share of the candidate weights."""
+        return self.count / max(1, sum(m.numel() for m in self.masks.values()))
+
+    def union(self, other: MaskSet) -> MaskSet:
+        """Pruned in either; layers of both."""
+        return self._combine(other, torch.logical_or, "|")
+
+    def intersection(self, other: MaskSet) -> MaskSet:
+        """Pruned in both; a layer that only one of them has stays empty."""
+        return self._combine(other, torch.logical_and, "&")
+
+    __or__, __and__ = union, intersection
+
+    def _combine(self, other: MaskSet, how: Callable, sign: str) -> MaskSet:
+        out = {}
+        for name in dict.fromkeys([*self, *other]):
+            a, b = self.masks.get(name), other.masks.get(name)
+            a = torch.zeros_like(b) if a is None else a
+            b = torch.zeros_like(a) if b is None else b.to(a.device)
+            if a.shape != b.shape:
+                raise ConceptReviveError(
+                    f"{name}: masks of shapes {tuple(a.shape)} and {tuple(b.shape)} do not combine"
+                )
+            out[name] = how(a, b)
+        shared = {
+            k: getattr(self, k) if getattr(self, k) == getattr(other, k) else None
+            for k in ("skill_ratio", "tau", "seed")
+        }
+        return replace(self, masks=out, concept=f"{self.concept} {sign} {other.concept}", **shared)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write one safetensors file, to a temporary name first."""
+        from safetensors.torch import save_file
+
+        path = Path(path)
+        info = {k: getattr(self, k) for k in ("concept", "skill_ratio", "tau", "seed", "version")}
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tensors = {n: m.cpu().contiguous() for n, m in self.masks.items()}
+            save_file(tensors, temporary, metadata={"format": FORMAT, "conceptrevive": json.dumps(info)})
+            os.replace(temporary, path)
+        except OSError as e:
+            raise ConceptReviveError(
+                f"cannot write {path} ({e.strerror or e}): choose a writable place with --out"
+            ) from e
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> MaskSet:
+        """Read what `save` wrote. Raises ConceptReviveError for any other file."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as f:
+                metadata = f.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise ConceptReviveError(
+                        f"{path} is no mask file: write one with `conceptrevive locate … --out {path}`"
+                    )
+                masks = {name: f.get_tensor(name) for name in f.keys()}
+        except (OSError, SafetensorError) as e:
+            raise ConceptReviveError(f"cannot read masks from {path} ({e}): give a file written by `locate`") from e
+        wrong = next((n for n, m in masks.items() if m.dtype != torch.bool or m.ndim != 2), None)
+        if wrong:
+            raise ConceptReviveError(f"{path}: {wrong} is not a boolean matrix: write the masks again with `locate`")
+        return cls(masks=masks, **json.loads(metadata["conceptrevive"]))
+
+
+def check_fit(weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor]) -> None:
+    """Raise ConceptReviveError unless every mask has a weight of its shape."""
+    for name, mask in masks.items():
+        if name not in weights:
+            raise ConceptReviveError(f"{name}: the mask has no such layer in the model: locate on this model first")
+        if weights[name].shape != mask.shape:
+            raise ConceptReviveError(
+                f"{name}: mask {tuple(mask.shape)} does not fit weight {tuple(weights[name].shape)}: locate on this model first"
+            )
+
+
+def prune(weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """New weights with the masked entries exactly 0, all others bitwise unchanged; dtype and device kept."""
+    check_fit(weights, masks)
+    return {n: w.masked_fill(masks[n].to(w.device), 0) if n in masks else w.clone() for n, w in weights.items()}
+
+
+def zero_masks(weights: Mapping[str, torch.Tensor]) -> MaskSet:
+    """The map an attacker reads off a pruned checkpoint: where its weights are exactly 0."""
+    return MaskSet({n: w == 0 for n, w in weights.items()}, concept="exact zeros")

@@ -1,0 +1,54 @@
+"""What every result carries: seed, versions, device, date and the command that made it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
+from pathlib import Path
+
+from conceptrevive.errors import ConceptReviveError
+
+
+def version() -> str:
+    """This package's version; "0+source" where it is not installed."""
+    try:
+        return installed("conceptrevive")
+    except PackageNotFoundError:
+        return "0+source"
+
+
+def provenance(seed: int | None, device: str = "cpu") -> dict:
+    """Seed, command, versions, device and date as a JSON-ready dictionary."""
+    import torch
+
+    names = ("torch", "diffusers", "transformers", "numpy", "safetensors")
+    command = ["conceptrevive" if "conceptrevive" in Path(sys.argv[0]).name else f"python {Path(sys.argv[0]).name}"]
+    return {
+        "seed": seed,
+        "command": " ".join([*command, *map(shlex.quote, sys.argv[1:])]),
+        "versions": {"conceptrevive": version(), "python": platform.python_version()}
+        | {n: installed(n) for n in names},
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write_json(path: str | os.PathLike, data: dict) -> None:
+    """Write `data` to `path`, to a temporary name first."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(data, indent=1) + "\n")
+        os.replace(temporary, path)
+    except OSError as e:
+        raise ConceptReviveError(f"cannot write {path} ({e.strerror or e}): choose a writable place") from e
+    finally:
+        temporary.unlink(missing_ok=True)

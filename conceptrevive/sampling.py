@@ -1,0 +1,82 @@
+"""Pictures from prompts: one seed a picture, so that models can be compared picture by picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+
+import torch
+from PIL import Image
+
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.models import denoiser
+
+
+def noise(model, seeds: Sequence[int]) -> torch.Tensor:
+    """Initial latents, one seed each: (n, channels, height, width), drawn on the CPU in float32.
+
+    The same seed gives the same latent whatever the batch size or device.
+    """
+    config = denoiser(model).config
+    size = config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    shape = (config.in_channels, height, width)
+    return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
+
+
+def precision(model):
+    """Autocast to bfloat16 on CPUs with bfloat16 instructions, where it is faster; nothing elsewhere."""
+    device = next(denoiser(model).parameters()).device
+    if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+    return nullcontext()
+
+
+@contextmanager
+def quiet(model) -> Iterator[None]:
+    """Silence the pipeline's own progress bar."""
+    before = dict(getattr(model, "_progress_bar_config", {}))
+    model.set_progress_bar_config(**before | {"disable": True})
+    try:
+        yield
+    finally:
+        model.set_progress_bar_config(**before)
+
+
+@torch.no_grad()
+def generate(
+    model,
+    prompts: Sequence[str],
+    *,
+    seed: int | Sequence[int] = 0,
+    steps: int = 20,
+    guidance: float = 3.0,
+    batch_size: int = 16,
+    progress: Callable[[int], None] | None = None,
+) -> list[Image.Image]:
+    """One picture per prompt.
+
+    Args:
+        model: a diffusers text-to-image pipeline.
+        seed: of the first picture (picture i takes seed + i), or one seed per prompt.
+        steps: denoising steps. guidance: classifier-free guidance scale.
+        progress: called with the number of pictures finished since the last call.
+
+    Returns: PIL images, in the order of the prompts.
+    """
+    seeds = [seed + i for i in range(len(prompts))] if isinstance(seed, int) else list(seed)
+    if len(seeds) != len(prompts):
+        raise ConceptReviveError(f"{len(prompts)} prompts but {len(seeds)} seeds: give one seed per prompt")
+    if batch_size < 1 or steps < 1:
+        raise ConceptReviveError(f"batch_size is {batch_size} and steps is {steps}: both must be at least 1")
+    device = next(denoiser(model).parameters()).device
+    dtype = next(denoiser(model).parameters()).dtype
+    images: list[Image.Image] = []
+    with quiet(model), precision(model):
+        for first in range(0, len(prompts), batch_size):
+            part = list(prompts[first : first + batch_size])
+            latents = noise(model, seeds[first : first + batch_size]).to(device, dtype)
+            images += model(part, num_inference_steps=steps, guidance_scale=guidance, latents=latents).images
+            if progress:
+                progress(len(part))
+    return images
