@@ -84,6 +84,9 @@ def read_candidates(folder: Path, names=None) -> Weights:
                         out[module] = f.get_tensor(key)
         except (SafetensorError, OSError) as e:
             raise ConceptReviveError(f"cannot read {file} ({e}): the file is damaged, download it again") from e
+    absent = sorted(set(names or ()) - set(out))
+    if absent:
+        raise ConceptReviveError(f"{absent[0]}: {folder} has no such layer: locate on this model first")
     if not out:
         raise ConceptReviveError(
             f"{folder} has no feed-forward layer {CANDIDATES!r}: is it a diffusion transformer or UNet?"

@@ -164,7 +164,7 @@ def _evaluate(a) -> dict:
     pipe = load_pipeline(a.model, device=a.device, revision=a.revision)
     with _bar(a.images, f"evaluate {concept.name}") as bar:
         outcomes = evaluate(pipe, concept, n=a.images, retained=a.retained, seed=a.seed, progress=bar.update)
-    top1, kept = outcomes.top1, outcomes.retained_top1
+    top1, kept = outcomes.erased, outcomes.retained
     return {
         "concept": concept.name, "model": a.model, "top1": top1.value, "interval": top1.interval, "n": top1.n,
         "retained_top1": kept.value if kept.n else None, "retained_interval": kept.interval, "retained_n": kept.n,

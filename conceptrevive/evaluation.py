@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from conceptrevive.concepts import Concept
+from conceptrevive.concepts import Concept, Probe
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.judges import classifier, clip
 from conceptrevive.models import denoiser
@@ -20,23 +23,24 @@ class Outcomes:
     """One outcome per picture, in the order of prompts and seeds, so that two models can be paired.
 
     Attributes:
-        erased: whether each picture of the concept shows it. retained: whether each other picture shows its own object.
+        erased_outcomes: whether each picture of the concept shows it.
+        retained_outcomes: whether each other picture shows its own object.
     """
 
     concept: str
-    erased: tuple[bool, ...]
-    retained: tuple[bool, ...]
+    erased_outcomes: tuple[bool, ...]
+    retained_outcomes: tuple[bool, ...]
     seed: int
 
     @property
-    def top1(self) -> Rate:
+    def erased(self) -> Rate:
         """Top-1 accuracy on the erased concept."""
-        return Rate.of(self.erased)
+        return Rate.of(self.erased_outcomes)
 
     @property
-    def retained_top1(self) -> Rate:
+    def retained(self) -> Rate:
         """Top-1 accuracy on the retained concepts."""
-        return Rate.of(self.retained)
+        return Rate.of(self.retained_outcomes)
 
 
 def evaluation_seed(seed: int) -> int:
@@ -64,15 +68,28 @@ def evaluate_images(
     return _pictures(model, concept, prompts, evaluation_seed(seed), steps, guidance, progress)
 
 
+def retained_seeds(probes: Sequence[Probe], seed: int) -> list[int]:
+    """One noise seed per probe, by its prompt, so that a retained picture is the same whichever concept was erased."""
+    first = evaluation_seed(seed) + EVALUATION_SEED // 2
+    turns: Counter[str] = Counter()
+    out = []
+    for probe in probes:
+        out.append(first + zlib.crc32(probe.prompt.encode()) % (EVALUATION_SEED // 4) + turns[probe.prompt])
+        turns[probe.prompt] += 1
+    return out
+
+
 def retained_images(
     model, concept: Concept, *, n: int, seed: int = 0, steps=None, guidance=None, progress=None
 ) -> list:
     """`n` pictures of the other concepts, each equally often (± 1), the evaluation's prompts and seeds."""
-    prompts = [p.prompt for p in retained_probes(concept, n)]
-    return _pictures(model, concept, prompts, evaluation_seed(seed) + EVALUATION_SEED // 2, steps, guidance, progress)
+    probes = retained_probes(concept, n)
+    return _pictures(
+        model, concept, [p.prompt for p in probes], retained_seeds(probes, seed), steps, guidance, progress
+    )
 
 
-def retained_probes(concept: Concept, n: int) -> list:
+def retained_probes(concept: Concept, n: int) -> list[Probe]:
     """The first `n` of the concept's retained probes, again from the start where it has fewer."""
     return [concept.retained[i % len(concept.retained)] for i in range(n)] if concept.retained else []
 

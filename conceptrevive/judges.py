@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models import ASSETS, parse_device
+from conceptrevive.models import ASSETS, hushed, parse_device
 
 
 def _source(name: str, shipped: str) -> str:
@@ -20,12 +20,13 @@ def _source(name: str, shipped: str) -> str:
 
 def _load(kind: str, source: str, device: torch.device):
     """A transformers model in float32 and its image processor; safetensors only."""
-    from transformers import AutoImageProcessor, AutoModelForImageClassification, CLIPModel
-
-    loader = {"classifier": AutoModelForImageClassification, "clip": CLIPModel}[kind]
     try:
-        model = loader.from_pretrained(source, use_safetensors=True, torch_dtype=torch.float32)
-        processor = AutoImageProcessor.from_pretrained(source, use_fast=False)
+        with hushed():
+            from transformers import AutoImageProcessor, AutoModelForImageClassification, CLIPModel
+
+            loader = {"classifier": AutoModelForImageClassification, "clip": CLIPModel}[kind]
+            model = loader.from_pretrained(source, use_safetensors=True).float()
+            processor = AutoImageProcessor.from_pretrained(source, use_fast=False)
     except (OSError, ValueError, ImportError) as e:
         reason = " ".join(str(e).split())[:300]
         raise ConceptReviveError(f"cannot load the judge {source!r}: {reason}") from e

@@ -99,12 +99,13 @@ class MaskSet(Mapping[str, torch.Tensor]):
         from safetensors.torch import save_file
 
         path = Path(path)
-        info = {k: getattr(self, k) for k in ("concept", "skill_ratio", "tau", "seed", "version")}
+        # One metadata key: safetensors writes several in random order, and equal masks should be equal files.
+        info = {"format": FORMAT} | {k: getattr(self, k) for k in ("concept", "skill_ratio", "tau", "seed", "version")}
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             tensors = {n: m.cpu().contiguous() for n, m in self.masks.items()}
-            save_file(tensors, temporary, metadata={"format": FORMAT, "conceptrevive": json.dumps(info)})
+            save_file(tensors, temporary, metadata={"conceptrevive": json.dumps(info)})
             os.replace(temporary, path)
         except OSError as e:
             raise ConceptReviveError(
@@ -120,8 +121,8 @@ class MaskSet(Mapping[str, torch.Tensor]):
 
         try:
             with safe_open(path, "pt") as f:
-                metadata = f.metadata() or {}
-                if metadata.get("format") != FORMAT:
+                info = json.loads((f.metadata() or {}).get("conceptrevive", "{}"))
+                if info.pop("format", None) != FORMAT:
                     raise ConceptReviveError(
                         f"{path} is no mask file: write one with `conceptrevive locate … --out {path}`"
                     )
@@ -131,7 +132,7 @@ class MaskSet(Mapping[str, torch.Tensor]):
         wrong = next((n for n, m in masks.items() if m.dtype != torch.bool or m.ndim != 2), None)
         if wrong:
             raise ConceptReviveError(f"{path}: {wrong} is not a boolean matrix: write the masks again with `locate`")
-        return cls(masks=masks, **json.loads(metadata["conceptrevive"]))
+        return cls(masks=masks, **info)
 
 
 def check_fit(weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,27 @@ def parse_device(name: str | torch.device | None) -> torch.device:
             f"device {str(name)!r} cannot be used here ({str(e).splitlines()[0]}): try 'cpu'"
         ) from e
     return device
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Silence the libraries' loading bars and notes about optional packages; errors still come through."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    verbosity = transformers_logging.get_verbosity()
+    shown = [lib for lib in (diffusers_logging, transformers_logging) if lib.is_progress_bar_enabled()]
+    transformers_logging.set_verbosity_error()
+    for lib in shown:
+        lib.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)  # `torch_dtype`, which older diffusers need
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        for lib in shown:
+            lib.enable_progress_bar()
 
 
 def resolve(model: str | os.PathLike) -> str:
@@ -81,16 +103,17 @@ def load_pipeline(
     Raises:
         ConceptReviveError: no such model, or weights that are not safetensors.
     """
-    from diffusers import DiffusionPipeline
-
     device = parse_device(device)
     dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
     source = resolve(model)
     extra = {"safety_checker": None, "requires_safety_checker": False} if _is_stable_diffusion_1(source) else {}
     try:
-        pipe = DiffusionPipeline.from_pretrained(
-            source, torch_dtype=dtype, use_safetensors=True, revision=revision, **extra
-        )
+        with hushed():
+            from diffusers import DiffusionPipeline
+
+            pipe = DiffusionPipeline.from_pretrained(
+                source, torch_dtype=dtype, use_safetensors=True, revision=revision, **extra
+            )
     except (OSError, ValueError, RuntimeError) as e:
         reason = " ".join(str(e).split())[:300]
         raise ConceptReviveError(f"cannot load a pipeline from {str(model)!r}: {reason}") from e

@@ -32,7 +32,7 @@ from training.paint import ALL_SETS, SIZE, distractor_names
 from training.pocket import build_tokenizer, text_config
 
 CONTROL_HELD_OUT = "twemoji"
-RESOLUTION = {"classifier": 96, "control": 96, "clip": 64}
+RESOLUTION = {"classifier": 64, "control": 64, "clip": 64}
 
 
 def all_objects() -> dict[str, str]:
@@ -66,13 +66,15 @@ def group_loss(logits: torch.Tensor, target: torch.Tensor, names: list[str]) -> 
 
 
 @torch.no_grad()
-def through_autoencoder(vae: AutoencoderKL, pictures: torch.Tensor, device, seed: int) -> torch.Tensor:
+def through_autoencoder(
+    vae: AutoencoderKL, pictures: torch.Tensor, device, seed: int, noise: float = 0.35
+) -> torch.Tensor:
     """Pictures after encoding, a little latent noise and decoding: what diffusion leaves on a picture. uint8 out."""
     out, generator = [], torch.Generator().manual_seed(seed)
     for batch in pictures.split(128):
         with autocast(device):
             z = vae.encode(pictures_to_tensor(batch, device)).latent_dist.mean
-            level = torch.rand(len(z), 1, 1, 1, generator=generator).to(device) * 0.35 / vae.config.scaling_factor
+            level = torch.rand(len(z), 1, 1, 1, generator=generator).to(device) * noise / vae.config.scaling_factor
             y = vae.decode(z + torch.randn(z.shape, generator=generator).to(device) * level).sample
         out.append(((y.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu())
     return torch.cat(out)

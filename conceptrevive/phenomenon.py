@@ -1,0 +1,185 @@
+"""Is the phenomenon there? Every concept erased and revived, with controls at equal counts and seeds.
+
+    python -m conceptrevive.phenomenon --out results/pocket/phenomenon.json
+
+Finished concepts are kept beside the output (``….parts/``), so an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from conceptrevive import world as W
+from conceptrevive.concepts import Concept, get_concept
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.evaluation import (
+    evaluate_images,
+    judge_concept,
+    retained_probes,
+    retained_seeds,
+)
+from conceptrevive.judges import classifier
+from conceptrevive.locate import locate
+from conceptrevive.masks import MaskSet, prune
+from conceptrevive.models import Weights, denoiser, load_pipeline, read_weights, swapped
+from conceptrevive.provenance import provenance, write_json
+from conceptrevive.revival import complete_layers, neuron_magnitude, retain_signs, revive_layer, sign_accuracy
+from conceptrevive.sampling import generate
+from conceptrevive.statistics import Rate, paired_difference
+
+CONCEPTS = (*W.PAPER_OBJECTS, *W.STYLES)
+
+
+def random_masks(masks: MaskSet, seed: int) -> MaskSet:
+    """As many pruned entries in every row as `masks` has, anywhere in the row."""
+    generator = torch.Generator().manual_seed(seed)
+    out = {}
+    for name, m in masks.items():
+        rank = torch.rand(m.shape, generator=generator).argsort(1).argsort(1)
+        out[name] = rank < m.sum(1, keepdim=True)
+    return MaskSet(out, concept="random positions")
+
+
+def with_signs(weights: Weights, completions: dict, signs: dict[str, torch.Tensor]) -> Weights:
+    """Pruned weights with given signs at neuron max, at the positions the attack would keep."""
+    out = dict(weights)
+    for name, c in completions.items():
+        kept = retain_signs(c) != 0
+        out[name] = torch.where(kept, signs[name] * neuron_magnitude(c.weight, c.mask), weights[name])
+    return out
+
+
+def variants(original: Weights, masks: MaskSet, other: MaskSet, seed: int) -> tuple[dict[str, Weights], dict]:
+    """Weights of every row of the table, and sign accuracies."""
+    pruned = prune(original, masks)
+    conditional = complete_layers(pruned, masks)
+    paper = complete_layers(pruned, masks, solver="paper")
+    generator = torch.Generator().manual_seed(seed)
+    coin = {n: torch.randint(0, 2, w.shape, generator=generator) * 2.0 - 1 for n, w in original.items()}
+    right, right_kept = sign_accuracy(original, conditional)
+    paper_right, paper_kept = sign_accuracy(original, paper)
+    weights = {
+        "original": original,
+        "pruned": pruned,
+        "revived": {n: revive_layer(c) for n, c in conditional.items()},
+        "revived_paper": {n: revive_layer(c) for n, c in paper.items()},
+        "neuron_average": {n: revive_layer(c, magnitude="average") for n, c in conditional.items()},
+        "random_signs": with_signs(pruned, conditional, coin),
+        "exact_signs": with_signs(pruned, conditional, {n: w.sign() for n, w in original.items()}),
+        "random_mask": prune(original, random_masks(masks, seed)),
+        "other_mask": prune(original, other),
+    }
+    return weights, {
+        "sign_accuracy": right, "sign_accuracy_topk": right_kept, "sign_accuracy_paper": paper_right,
+        "sign_accuracy_paper_topk": paper_kept, "pruned_fraction": masks.fraction,
+        "other_mask_fraction": other.fraction,
+        "paper_converged": all(c.converged for c in paper.values()),
+    }  # fmt: skip
+
+
+class Measurer:
+    """Draws and judges; the original's retained pictures are drawn once for all concepts."""
+
+    def __init__(self, pipe, n: int, retained: int, seed: int) -> None:
+        self.pipe, self.n, self.retained, self.seed = pipe, n, retained, seed
+        self.kept: dict[tuple[str, int], bool] = {}
+
+    def erased(self, concept: Concept, weights: Weights) -> list[bool]:
+        """One outcome per picture of the concept."""
+        with swapped(self.pipe, weights):
+            return judge_concept(concept, evaluate_images(self.pipe, concept, n=self.n, seed=self.seed))
+
+    def retained_outcomes(self, concept: Concept, weights: Weights, original: bool = False) -> list[bool]:
+        """One outcome per picture of the other objects."""
+        probes = retained_probes(concept, self.retained)
+        jobs = list(zip((p.prompt for p in probes), retained_seeds(probes, self.seed), strict=True))
+        todo = [i for i, job in enumerate(jobs) if not (original and job in self.kept)]
+        with swapped(self.pipe, weights):
+            images = generate(
+                self.pipe, [jobs[i][0] for i in todo], seed=[jobs[i][1] for i in todo],
+                steps=concept.settings.steps, guidance=concept.settings.guidance,
+            )  # fmt: skip
+        right = classifier(concept.judge).correct(images, [probes[i].labels for i in todo]) if todo else []
+        fresh = dict(zip((jobs[i] for i in todo), right, strict=True))
+        if original:
+            self.kept |= fresh
+        return [fresh[j] if j in fresh else self.kept[j] for j in jobs]
+
+
+def spectrum(weights: Weights) -> dict[str, dict]:
+    """Singular values and effective rank (exp of the entropy of their shares; Roy and Vetterli 2007) of each layer."""
+    out = {}
+    for name, w in weights.items():
+        s = torch.linalg.svdvals(w.double())
+        p = s / s.sum()
+        rank = float(torch.exp(-(p * p.clamp_min(1e-300).log()).sum()))
+        out[name] = {"effective_rank": rank, "singular_values": [round(float(v), 5) for v in s]}
+    return out
+
+
+def measure(measurer: Measurer, original: Weights, concept: Concept, masks: MaskSet, other: MaskSet) -> dict:
+    """Everything about one concept."""
+    weights, row = variants(original, masks, other, measurer.seed)
+    outcomes = {name: measurer.erased(concept, w) for name, w in weights.items()}
+    kept = {name: measurer.retained_outcomes(concept, weights[name], name == "original")
+            for name in ("original", "pruned", "revived")}  # fmt: skip
+    for name, right in outcomes.items():
+        rate = Rate.of(right)
+        row[name], row[f"{name}_interval"] = rate.value, rate.interval
+        if name not in ("original", "pruned"):
+            row[f"{name}_minus_pruned"] = paired_difference(right, outcomes["pruned"])
+    for name, right in kept.items():
+        rate = Rate.of(right)
+        row[f"retained_{name}"], row[f"retained_{name}_interval"] = rate.value, rate.interval
+    row["retained_revived_minus_pruned"] = paired_difference(kept["revived"], kept["pruned"])
+    return row
+
+
+def main(argv=None) -> int:
+    """Command line."""
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--model", default="pocket")
+    ap.add_argument("--concepts", nargs="*", default=list(CONCEPTS), metavar="NAME")
+    ap.add_argument("--images", type=int, default=50)
+    ap.add_argument("--retained", type=int, default=94, help="pictures of other objects per model")
+    ap.add_argument("--seed", type=int, default=0)
+    ap.add_argument("--device", default=None)
+    ap.add_argument("--out", default="results/pocket/phenomenon.json")
+    args = ap.parse_args(argv)
+    try:
+        pipe = load_pipeline(args.model, device=args.device)
+        concepts = {c: get_concept(c) for c in args.concepts}
+    except ConceptReviveError as e:
+        print(f"phenomenon: {e}", file=sys.stderr)
+        return 2
+    original = read_weights(pipe)
+    measurer, parts, rows = Measurer(pipe, args.images, args.retained, args.seed), Path(f"{args.out}.parts"), {}
+    masks = {c: locate(pipe, concept, seed=args.seed) for c, concept in concepts.items()}
+    names = list(concepts)
+    for i, name in enumerate(names):
+        part = parts / f"{name.replace(' ', '-')}.json"
+        if part.exists():
+            rows[name] = json.loads(part.read_text())
+        else:
+            rows[name] = measure(measurer, original, concepts[name], masks[name], masks[names[i - 1]])
+            write_json(part, rows[name])
+        short = ("original", "pruned", "revived", "revived_paper", "random_signs", "retained_pruned", "sign_accuracy")
+        print(name, {k: round(rows[name][k], 2) for k in short}, flush=True)
+    settings = concepts[names[0]].settings
+    result = {
+        "n": args.images, "retained_n": args.retained,
+        "settings": {k: getattr(settings, k) for k in ("skill_ratio", "tau", "steps", "guidance")},
+        **provenance(args.seed, str(next(denoiser(pipe).parameters()).device)),
+        "concepts": rows, "layers": spectrum(original),
+    }  # fmt: skip
+    write_json(args.out, result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

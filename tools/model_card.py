@@ -1,0 +1,132 @@
+"""Write the model card's tables and figure from the measured results: `python tools/model_card.py` (`make card`).
+
+Reads `results/pocket/*.json`, writes `book/generated/*.md` and `book/images/phenomenon.png`. Nothing is typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from conceptrevive.plots import PALETTE, save_figure
+from conceptrevive.world import PAPER_OBJECTS
+
+ROOT = Path(__file__).parent.parent
+RESULTS, GENERATED = ROOT / "results/pocket", ROOT / "book/generated"
+
+
+def rate(r: dict) -> str:
+    """ "0.94 [0.90, 0.97], n = 50"."""
+    return f"{r['value']:.2f} [{r['interval'][0]:.2f}, {r['interval'][1]:.2f}], n = {r['n']}"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def made_by(result: dict) -> str:
+    """Where a table's numbers come from."""
+    v = result["versions"]
+    return (
+        f"\nMeasured {result['date'][:10]} by `{result['command']}` on {result['device']} "
+        f"(seed {result['seed']}, torch {v['torch']}, diffusers {v['diffusers']}).\n"
+    )
+
+
+def quality(result: dict) -> str:
+    """The drawing and the judging, one line each, then every object."""
+    d = result["drawing"]
+    names = {
+        "scenes": "scenes", "styles": "styles (the style itself)", "styled_objects": "styles (the object in them)",
+        "held_out_pairs": "object and scene never seen together", "held_out_phrasings": "phrasings never seen",
+        "every_ff_zeroed": "objects, every `ff.net.2` set to zero",
+    }  # fmt: skip
+    lowest = d["objects_lowest"]
+    rows = [
+        ["objects, mean", f"{d['objects_mean']:.3f}, {result['images']} pictures each"],
+        ["objects, lowest", f"{lowest}: {rate(d['objects'][lowest])}"],
+        *[[label, rate(d[key])] for key, label in names.items()],
+        ["seconds a picture", f"{d['seconds_per_picture']:.2f} ({result['threads']} threads)"],
+    ]
+    out = table(["what is drawn", "top-1 by the judge"], rows)
+    if "judging" in result:
+        labels = {
+            "painted_object": "objects, painted pictures", "painted_object_unstyled": "objects, painted without a style",
+            "painted_scene": "scenes", "painted_style": "styles",
+            "painted_object_all_classes": "objects, all classes and all artwork",
+            "reconstructed_object_unstyled": "objects without a style, through the autoencoder",
+            "scene_only_called_object": "scenes without an object called an object (lower is better)",
+            "control_on_unseen_artwork": "control judge on artwork it has not seen",
+        }  # fmt: skip
+        rows = [[label, rate(result["judging"][key])] for key, label in labels.items() if key in result["judging"]]
+        out += "\n" + table(["what is judged (pictures not used in training)", "accuracy"], rows)
+    out += made_by(result)
+    ranked = sorted(d["objects"].items(), key=lambda item: item[1]["value"])
+    out += "\n:::{dropdown} Every object\n" + table(["object", "top-1"], [[o, rate(r)] for o, r in ranked]) + ":::\n"
+    return out + "\n" + table(["file", "sha256"], [[f"`{f}`", f"`{h[:16]}…`"] for f, h in result["sha256"].items()])
+
+
+COLUMNS = ("original", "pruned", "revived", "revived_paper", "neuron_average", "random_signs", "exact_signs",
+           "random_mask", "other_mask", "retained_original", "retained_pruned", "retained_revived", "sign_accuracy",
+           "sign_accuracy_topk", "pruned_fraction")  # fmt: skip
+
+
+def phenomenon(result: dict) -> str:
+    """One row per concept, means of the paper's twelve below."""
+    rows = [[name, *[f"{c[k]:.2f}" for k in COLUMNS]] for name, c in result["concepts"].items()]
+    twelve = [result["concepts"][o] for o in PAPER_OBJECTS if o in result["concepts"]]
+    if twelve:
+        rows.append(["**mean of the objects**", *[f"**{np.mean([c[k] for c in twelve]):.2f}**" for k in COLUMNS]])
+    s = result["settings"]
+    lead = (
+        f"One setting for all: skill ratio {s['skill_ratio']}, τ = {s['tau']} of {s['steps']} steps, guidance "
+        f"{s['guidance']}. {result['n']} pictures a cell ({result['retained_n']} where *retained*); 95 % Wilson intervals "
+        "in the figure and in the JSON.\n\n"
+    )
+    header = ["concept", *[c.replace("_", " ") for c in COLUMNS]]
+    return lead + table(header, rows) + made_by(result)
+
+
+def phenomenon_figure(result: dict) -> None:
+    """Erased top-1 of each concept under the attack and its controls, with intervals."""
+    shown = {
+        "original": PALETTE["original"], "pruned": PALETTE["pruned"], "revived": PALETTE["revived"],
+        "revived_paper": PALETTE["obfuscated"], "random_signs": PALETTE["control"],
+    }  # fmt: skip
+    names = list(result["concepts"])
+    fig, ax = plt.subplots(figsize=(8, 0.42 * len(names) + 1.2))
+    for j, (key, colour) in enumerate(shown.items()):
+        y = np.arange(len(names)) + (j - 2) * 0.15
+        value = np.array([result["concepts"][n][key] for n in names])
+        low, high = np.array([result["concepts"][n][f"{key}_interval"] for n in names]).T
+        error = (np.maximum(value - low, 0), np.maximum(high - value, 0))
+        marker = "os^Dx"[j]
+        ax.errorbar(value, y, xerr=error, fmt=marker, color=colour, ms=5, lw=1, label=key.replace("_", " "))
+    ax.set(yticks=range(len(names)), yticklabels=names, xlim=(-0.02, 1.02), xlabel="top-1 on the erased concept")
+    ax.invert_yaxis()
+    ax.grid(axis="x", color="0.9")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, fontsize=8)
+    fig.patch.set_facecolor("white")
+    fig.tight_layout()
+    save_figure(fig, ROOT / "book/images/phenomenon.png")
+
+
+def main() -> None:
+    GENERATED.mkdir(parents=True, exist_ok=True)
+    for name, write in (("quality", quality), ("phenomenon", phenomenon)):
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            result = json.loads(path.read_text())
+            (GENERATED / f"{name}.md").write_text(write(result))
+            if name == "phenomenon":
+                phenomenon_figure(result)
+
+
+if __name__ == "__main__":
+    main()

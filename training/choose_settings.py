@@ -1,0 +1,70 @@
+"""Choose the pocket preset: skill ratio, τ and guidance, by original, pruned and retained accuracy on six objects.
+
+    python -m training.choose_settings --out results/pocket/settings.json
+
+Revived accuracy is not measured here, so it cannot influence the choice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from dataclasses import replace
+
+from conceptrevive import world as W
+from conceptrevive.concepts import POCKET_SETTINGS, get_concept
+from conceptrevive.evaluation import evaluate
+from conceptrevive.locate import locate
+from conceptrevive.masks import prune
+from conceptrevive.models import load_pipeline, read_weights, swapped
+from conceptrevive.provenance import provenance, write_json
+
+SIX = W.PAPER_OBJECTS[::2]
+SEED = 3
+
+
+def mean(values) -> float:
+    """Arithmetic mean."""
+    values = list(values)
+    return sum(values) / len(values)
+
+
+def main() -> None:
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--model", default="pocket")
+    ap.add_argument("--skill-ratios", type=float, nargs="+", default=[0.05, 0.1, 0.15, 0.2])
+    ap.add_argument("--taus", type=int, nargs="+", default=[10])
+    ap.add_argument("--guidances", type=float, nargs="+", default=[2.0, 3.0])
+    ap.add_argument("--images", type=int, default=16)
+    ap.add_argument("--out", default="results/pocket/settings.json")
+    args = ap.parse_args()
+    pipe = load_pipeline(args.model, device="cpu")
+    original, rows = read_weights(pipe), []
+    for guidance in args.guidances:
+        concepts = {o: get_concept(o) for o in SIX}
+        concepts = {o: replace(c, settings=replace(c.settings, guidance=guidance)) for o, c in concepts.items()}
+        before = {o: evaluate(pipe, c, n=args.images, seed=SEED) for o, c in concepts.items()}
+        for k, tau in itertools.product(args.skill_ratios, args.taus):
+            after, fractions = {}, {}
+            for o, c in concepts.items():
+                masks = locate(pipe, c, skill_ratio=k, tau=tau)
+                fractions[o] = masks.fraction
+                with swapped(pipe, prune(original, masks)):
+                    after[o] = evaluate(pipe, c, n=args.images, seed=SEED)
+            rows.append(
+                {
+                    "guidance": guidance, "skill_ratio": k, "tau": tau, "steps": POCKET_SETTINGS.steps,
+                    "pruned_fraction": mean(fractions.values()),
+                    "original": mean(r.erased.value for r in before.values()),
+                    "pruned": mean(r.erased.value for r in after.values()),
+                    "retained_original": mean(r.retained.value for r in before.values()),
+                    "retained_pruned": mean(r.retained.value for r in after.values()),
+                    "pruned_each": {o: r.erased.value for o, r in after.items()},
+                }
+            )  # fmt: skip
+            print(rows[-1], flush=True)
+            write_json(args.out, {"objects": SIX, "images": args.images, **provenance(SEED), "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
