@@ -15,13 +15,14 @@ SOURCES := $(wildcard notebooks/*.py notebooks/*.ipynb conceptrevive/*.py) $(she
 
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test test-slow lint format sync notebooks book artwork train clean
+.PHONY: help demo test test-slow lint format sync notebooks book artwork train measure card clean
 
 help:
 	@echo "make demo       erase, revive and defend one concept; writes demo/demo.png and demo/demo.json"
 	@echo "make test       the tests (ARGS='-k name' narrows them); make test-slow runs the long ones"
 	@echo "make lint       ruff check, formatting, notebook pairs; make format and make sync repair them"
 	@echo "make notebooks  run every notebook; make book renders them to build/book/_build/html"
+	@echo "make measure    measure the shipped model, every concept's erasing and revival; make card shows it in the book"
 	@echo "make artwork    fetch the emoji artwork; make train paints with it and trains the pocket model"
 
 $(BIN)/python:
@@ -88,6 +89,15 @@ train: $(FULL)
 		$(BIN)/python -m training.train_judges $$judge --vae runs/vae --out runs/$$judge || exit 1; \
 	done
 	$(BIN)/python -m training.train_pocket --minutes $(MINUTES) --vae runs/vae --out runs/pocket
+
+# An hour and a half on two cores; the phenomenon goes on where it stopped when called again.
+measure: $(FULL)
+	$(BIN)/python -m training.quality --out results/pocket/quality.json
+	$(BIN)/python -m conceptrevive.phenomenon --out results/pocket/phenomenon.json
+	$(MAKE) card
+
+card: $(FULL)
+	$(BIN)/python tools/model_card.py
 
 clean:
 	rm -rf build demo dist *.egg-info .pytest_cache .ruff_cache .hypothesis

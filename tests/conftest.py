@@ -6,8 +6,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-import pytest  # noqa: E402 (the environment first: diffusers reads it at import)
-from tiny import build_pipeline  # noqa: E402
+import pytest
+from tiny import build_pipeline
 
 
 @pytest.fixture(scope="session")

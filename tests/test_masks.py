@@ -7,10 +7,11 @@ import os
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 import conceptrevive as cr
-from conceptrevive.masks import FORMAT, wanda_mask
+from conceptrevive.masks import wanda_mask
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -221,14 +222,14 @@ def test_truncated_file(tmp_path, length):
     path = tmp_path / "m.safetensors"
     A.save(path)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(cr.ConceptReviveError, match="cannot read masks from .*m.safetensors"):
+    with pytest.raises(cr.ConceptReviveError, match=r"cannot read masks from .*m.safetensors"):
         cr.MaskSet.load(path)
 
 
 def test_text_file(tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_text("this is no safetensors file, it is a long sentence\n")
-    with pytest.raises(cr.ConceptReviveError, match="cannot read masks from .*m.safetensors"):
+    with pytest.raises(cr.ConceptReviveError, match=r"cannot read masks from .*m.safetensors"):
         cr.MaskSet.load(path)
 
 
@@ -237,15 +238,21 @@ def test_a_safetensors_file_of_something_else(tmp_path, metadata):
     path = tmp_path / "model.safetensors"
     save_file({"a": torch.zeros(2, 2)}, path, metadata=metadata)
     with pytest.raises(
-        cr.ConceptReviveError, match="model.safetensors is no mask file: write one with `conceptrevive locate"
+        cr.ConceptReviveError, match=r"model.safetensors is no mask file: write one with `conceptrevive locate"
     ):
         cr.MaskSet.load(path)
+
+
+def metadata_of(path):
+    with safe_open(path, "pt") as f:
+        return f.metadata()
 
 
 @pytest.mark.parametrize("tensor", [torch.zeros(2, 2), torch.zeros(4, dtype=torch.bool)])
 def test_a_mask_file_with_other_tensors(tmp_path, tensor):
     path = tmp_path / "m.safetensors"
-    save_file({"a": tensor}, path, metadata={"format": FORMAT, "conceptrevive": json.dumps({})})
+    A.save(path)
+    save_file({"a": tensor}, path, metadata=metadata_of(path))
     with pytest.raises(cr.ConceptReviveError, match=r"m.safetensors: a is not a boolean matrix: write the masks again"):
         cr.MaskSet.load(path)
 
@@ -253,7 +260,18 @@ def test_a_mask_file_with_other_tensors(tmp_path, tensor):
 @pytest.mark.parametrize("info", [None, "not json", "[]", '{"colour": "red"}'])
 def test_a_mask_file_with_damaged_metadata(tmp_path, info):
     path = tmp_path / "m.safetensors"
-    metadata = {"format": FORMAT} | ({} if info is None else {"conceptrevive": info})
-    save_file({"a": torch.zeros(2, 2, dtype=torch.bool)}, path, metadata=metadata)
+    A.save(path)
+    metadata = metadata_of(path) | {"conceptrevive": info}
+    save_file(dict(A), path, metadata={k: v for k, v in metadata.items() if v is not None})
+    with pytest.raises(cr.ConceptReviveError, match=r"m.safetensors"):
+        cr.MaskSet.load(path)
+
+
+def test_an_unknown_field_in_the_metadata(tmp_path):
+    path = tmp_path / "m.safetensors"
+    A.save(path)
+    metadata = metadata_of(path)
+    metadata["conceptrevive"] = json.dumps(json.loads(metadata["conceptrevive"]) | {"colour": "red"})
+    save_file(dict(A), path, metadata=metadata)
     with pytest.raises(cr.ConceptReviveError, match=r"m.safetensors"):
         cr.MaskSet.load(path)

@@ -40,7 +40,7 @@ def encode_pictures(vae: AutoencoderKL, pictures: torch.Tensor, device: torch.de
     for batch in pictures.split(256):
         with autocast(device):
             mean = vae.encode(pictures_to_tensor(batch, device)).latent_dist.mean
-        out.append((mean * vae.config.scaling_factor).bfloat16().cpu())
+        out.append((mean * vae.config.scaling_factor).bfloat16().cpu().contiguous())
     return torch.cat(out)
 
 
@@ -167,7 +167,7 @@ def main() -> None:
     empty = torch.tensor(pipe.tokenizer("", padding="max_length").input_ids, device=device)
     unet, text = pipe.unet.to(memory_format=torch.channels_last).train(), pipe.text_encoder.train()
     unet.set_attn_processor(AttnProcessor())  # on the CPU its backward pass is much cheaper than the fused one's
-    opt = torch.optim.AdamW(parameter_groups(pipe, args.weight_decay), lr=args.lr, betas=(0.9, 0.98))
+    opt = torch.optim.AdamW(parameter_groups(pipe, args.weight_decay), lr=args.lr, betas=(0.9, 0.98), fused=True)
     params = [p for g in opt.param_groups for p in g["params"]]
     ema = [p.detach().clone() for p in params]
     state = dict(history)
