@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
 from conceptrevive.errors import ConceptReviveError
 
 Solver = Literal["conditional", "paper"]
+SOLVERS = get_args(Solver)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,11 @@ def complete(
     if not isinstance(weight, torch.Tensor) or weight.ndim != 2 or not weight.is_floating_point():
         shape = tuple(weight.shape) if isinstance(weight, torch.Tensor) else type(weight).__name__
         raise ConceptReviveError(f"{name}: completion needs a float matrix, not {shape}: pass one layer's 2-D weight")
+    if solver not in SOLVERS:
+        raise ConceptReviveError(f"solver {solver!r} is unknown: choose 'conditional' or 'paper'")
     mask = weight == 0 if mask is None else mask
+    if not isinstance(mask, torch.Tensor):
+        raise ConceptReviveError(f"{name}: mask is a {type(mask).__name__}; it must be a torch.bool tensor")
     if mask.shape != weight.shape or mask.dtype != torch.bool:
         raise ConceptReviveError(
             f"{name}: mask is {mask.dtype} {tuple(mask.shape)}; it must be torch.bool of the weight's shape {tuple(weight.shape)}"
@@ -76,19 +81,18 @@ def complete(
     dead = missing.all(1)
     if dead.any() and missing.shape[1]:
         warnings.warn(f"{name}: {int(dead.sum())} fully pruned rows have nothing to go by and stay 0", stacklevel=2)
-    live = ~dead
-    if not missing[live].any():
+    # A fully pruned column starts at 0 and both solvers leave it there; without it tall matrices keep full rank.
+    rows, columns = ~dead, ~missing.all(0)
+    z, gaps = observed[rows][:, columns], missing[rows][:, columns]
+    if not gaps.any():
         return Completion(weight.masked_fill(mask, 0), mask, solver, 0, True)
     if solver == "paper":
-        filled, n, ok = _soft_impute(observed[live], missing[live], max_iterations or 500, tolerance or 1e-5)
-    elif solver == "conditional":
-        filled, n, ok = _conditional_mean(
-            observed[live], missing[live], ridge, max_iterations or 200, tolerance or 1e-8
-        )
+        filled, n, ok = _soft_impute(z, gaps, 500 if max_iterations is None else max_iterations, tolerance or 1e-5)
     else:
-        raise ConceptReviveError(f"solver {solver!r} is unknown: choose 'conditional' or 'paper'")
+        limit = 200 if max_iterations is None else max_iterations
+        filled, n, ok = _conditional_mean(z, gaps, ridge, limit, tolerance or 1e-8)
     estimate = torch.zeros_like(observed)
-    estimate[live] = filled
+    estimate[rows.nonzero(), columns.nonzero().T] = filled
     return Completion(torch.where(mask, estimate.to(weight.device, weight.dtype), weight.detach()), mask, solver, n, ok)
 
 
@@ -100,12 +104,9 @@ def _soft_impute(
     Shrinking every singular value by σ_min truncates none, so a sweep is X ← X − σ_min (XXᵀ)^(−1/2) X on the missing
     entries; the Gram form below equals the SVD to rounding and is many times faster.
     """
-    if x.shape[0] > x.shape[1]:
-        filled, n, ok = _soft_impute(x.T, missing.T, limit, tolerance)
-        return filled.T, n, ok
-    counts = (~missing).sum(0)
-    means = x.sum(0) / counts.clamp_min(1)
-    x = torch.where(missing, means, x)
+    x = torch.where(missing, x.sum(0) / (~missing).sum(0), x)
+    if tall := x.shape[0] > x.shape[1]:
+        x, missing = x.T, missing.T
     for sweep in range(1, limit + 1):
         values, vectors = torch.linalg.eigh(x @ x.T)
         sigma = values.clamp_min(0).sqrt()
@@ -116,8 +117,8 @@ def _soft_impute(
         change = torch.linalg.norm(new - x) / torch.linalg.norm(x).clamp_min(1e-300)
         x = new
         if change < tolerance:
-            return x, sweep, True
-    return x, limit, False
+            return x.T if tall else x, sweep, True
+    return x.T if tall else x, limit, False
 
 
 def _conditional_mean(

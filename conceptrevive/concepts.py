@@ -77,7 +77,7 @@ class Concept:
         if not isinstance(data, dict):
             raise ConceptReviveError(f"{path} holds no mapping: write keys such as name, target_prompts, base_prompts")
         known = {f.name for f in fields(cls)}
-        unknown = sorted(set(data) - known)
+        unknown = sorted(map(str, set(data) - known))
         missing = sorted({"name", "target_prompts", "base_prompts"} - set(data))
         if unknown or missing:
             raise ConceptReviveError(
@@ -87,12 +87,18 @@ class Concept:
             for key in ("target_prompts", "base_prompts", "labels"):
                 data[key] = _strings(data.get(key, ()), key)
             data["clip_pair"] = _strings(data["clip_pair"], "clip_pair") if data.get("clip_pair") else None
+            if data["clip_pair"] and len(data["clip_pair"]) != 2:
+                raise TypeError("clip_pair must be two prompts: one with the concept, one without")
             data["settings"] = Settings(**(data.get("settings") or {}))
+            for f in fields(Settings):
+                value = getattr(data["settings"], f.name)
+                if isinstance(value, bool) or not isinstance(value, (int, float)):
+                    raise TypeError(f"settings: {f.name} is {value!r}; it must be a number")
             retained = data.get("retained") or {}
             data["retained"] = tuple(Probe(p, _strings(v, p)) for p, v in retained.items())
-        except (TypeError, AttributeError) as e:
+            return cls(**data)
+        except (TypeError, AttributeError, ConceptReviveError) as e:
             raise ConceptReviveError(f"{path}: {e}") from e
-        return cls(**data)
 
 
 def _strings(value, key: str) -> tuple[str, ...]:

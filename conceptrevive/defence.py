@@ -41,7 +41,11 @@ def obfuscate(
         alive = w[~mask].float()
         scale = sigma * float(alive.std(correction=0)) if relative and alive.numel() else sigma
         noise = torch.randn(w.shape, generator=generator, dtype=torch.float32).to(w.device) * scale
-        out[name] = torch.where(mask, noise.to(w.dtype), w)
+        noise = noise.to(w.dtype)
+        if scale > 0:  # half precision rounds the smallest draws to 0, which would mark the place again
+            tiny = torch.finfo(w.dtype).tiny
+            noise = torch.where(noise == 0, torch.where(noise.signbit(), -tiny, tiny).to(w.dtype), noise)
+        out[name] = torch.where(mask, noise, w)
     return out
 
 
@@ -56,4 +60,6 @@ def modified_probability(
     """
     w, sigma_m = torch.as_tensor(w, dtype=torch.float64), torch.as_tensor(sigma_m, dtype=torch.float64)
     filled = alpha * torch.erf(w / (2**0.5 * sigma_m))
-    return filled / (filled + (1 - alpha) * torch.erf(w / (2**0.5 * sigma_u)))
+    untouched = (1 - alpha) * torch.erf(w / (2**0.5 * sigma_u))
+    at_zero = (alpha / sigma_m) / (alpha / sigma_m + (1 - alpha) / sigma_u)  # the limit, by the densities
+    return torch.where(w == 0, at_zero, filled / (filled + untouched))

@@ -11,11 +11,8 @@ from conceptrevive.concepts import Concept, Probe
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.judges import classifier, clip
 from conceptrevive.models import denoiser
-from conceptrevive.sampling import generate
+from conceptrevive.sampling import EVALUATION_SEED, generate
 from conceptrevive.statistics import Rate
-
-#: Evaluation noise starts here; `locate` uses one seed below it, so the two never meet.
-EVALUATION_SEED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,10 @@ class Outcomes:
 
 
 def evaluation_seed(seed: int) -> int:
-    """The first noise seed of an evaluation with user seed `seed`: disjoint from `locate`'s and from other seeds'."""
-    return EVALUATION_SEED * (1 + abs(int(seed)))
+    """The first noise seed of an evaluation with user seed `seed` ≥ 0: disjoint from `locate`'s and from other seeds'."""
+    if seed < 0:
+        raise ConceptReviveError(f"seed is {seed}: it must be 0 or more")
+    return EVALUATION_SEED * (1 + int(seed))
 
 
 def judge_concept(concept: Concept, images: list, device: str = "cpu") -> list[bool]:

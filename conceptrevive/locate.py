@@ -7,6 +7,7 @@ from conceptrevive.concepts import Concept
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.masks import MaskSet, wanda_mask
 from conceptrevive.models import candidate_layers
+from conceptrevive.sampling import EVALUATION_SEED
 
 
 def locate(
@@ -37,6 +38,10 @@ def locate(
     s = concept.settings
     k, tau = skill_ratio if skill_ratio is not None else s.skill_ratio, tau if tau is not None else s.tau
     steps, guidance = steps if steps is not None else s.steps, guidance if guidance is not None else s.guidance
+    if not 0 <= seed < EVALUATION_SEED:
+        raise ConceptReviveError(f"seed is {seed}: from {EVALUATION_SEED} on seeds belong to evaluations")
+    if batch_size < 1:
+        raise ConceptReviveError(f"batch_size is {batch_size}: it must be at least 1")
     if not 0 < k <= 1:
         raise ConceptReviveError(f"skill_ratio is {k}: it is a share of each row, in (0, 1]")
     if not 1 <= tau <= steps:

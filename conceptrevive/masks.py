@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.files import replacing
 from conceptrevive.provenance import version
 
 FORMAT = "conceptrevive-masks-1"
@@ -37,7 +39,7 @@ def wanda_mask(weight: torch.Tensor, target: torch.Tensor, base: torch.Tensor, s
     return mask & (target > base) & (scores > 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MaskSet(Mapping[str, torch.Tensor]):
     """Which weights a concept's pruning zeroes: {module name: bool (rows, columns)}, True = pruned."""
 
@@ -96,43 +98,32 @@ class MaskSet(Mapping[str, torch.Tensor]):
 
     def save(self, path: str | os.PathLike) -> None:
         """Write one safetensors file, to a temporary name first."""
-        from safetensors.torch import save_file
-
-        path = Path(path)
         # One metadata key: safetensors writes several in random order, and equal masks should be equal files.
         info = {"format": FORMAT} | {k: getattr(self, k) for k in ("concept", "skill_ratio", "tau", "seed", "version")}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            tensors = {n: m.cpu().contiguous() for n, m in self.masks.items()}
+        tensors = {n: m.cpu().contiguous() for n, m in self.masks.items()}
+        with replacing(path) as temporary:
             save_file(tensors, temporary, metadata={"conceptrevive": json.dumps(info)})
-            os.replace(temporary, path)
-        except OSError as e:
-            raise ConceptReviveError(
-                f"cannot write {path} ({e.strerror or e}): choose a writable place with --out"
-            ) from e
-        finally:
-            temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> MaskSet:
         """Read what `save` wrote. Raises ConceptReviveError for any other file."""
-        from safetensors import SafetensorError, safe_open
-
+        problem = f"{path} is no mask file: write one with `conceptrevive locate … --out {path}`"
         try:
             with safe_open(path, "pt") as f:
                 info = json.loads((f.metadata() or {}).get("conceptrevive", "{}"))
-                if info.pop("format", None) != FORMAT:
-                    raise ConceptReviveError(
-                        f"{path} is no mask file: write one with `conceptrevive locate … --out {path}`"
-                    )
                 masks = {name: f.get_tensor(name) for name in f.keys()}
+            if not isinstance(info, dict) or info.pop("format", None) != FORMAT:
+                raise ConceptReviveError(problem)
+            wrong = next((n for n, m in masks.items() if m.dtype != torch.bool or m.ndim != 2), None)
+            if wrong:
+                raise ConceptReviveError(
+                    f"{path}: {wrong} is not a boolean matrix: write the masks again with `locate`"
+                )
+            return cls(masks=masks, **info)
         except (OSError, SafetensorError) as e:
             raise ConceptReviveError(f"cannot read masks from {path} ({e}): give a file written by `locate`") from e
-        wrong = next((n for n, m in masks.items() if m.dtype != torch.bool or m.ndim != 2), None)
-        if wrong:
-            raise ConceptReviveError(f"{path}: {wrong} is not a boolean matrix: write the masks again with `locate`")
-        return cls(masks=masks, **info)
+        except (json.JSONDecodeError, TypeError) as e:
+            raise ConceptReviveError(problem) from e
 
 
 def check_fit(weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor]) -> None:

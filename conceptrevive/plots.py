@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.files import replacing
 
 #: Okabe and Ito's palette, one colour per state of the model, the same in every figure.
 PALETTE = {
@@ -44,14 +43,8 @@ def picture_rows(
 
 def save_figure(fig: Figure, path: str | os.PathLike) -> None:
     """Write a PNG, to a temporary name first, and close the figure."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fig.savefig(temporary, dpi=130, format="png")
-        os.replace(temporary, path)
-    except OSError as e:
-        raise ConceptReviveError(f"cannot write {path} ({e.strerror or e}): choose a writable place") from e
+        with replacing(path) as temporary:
+            fig.savefig(temporary, dpi=130, format="png")
     finally:
-        temporary.unlink(missing_ok=True)
         plt.close(fig)

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
 
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.files import replacing
 
 
 def version() -> str:
@@ -42,13 +42,5 @@ def provenance(seed: int | None, device: str = "cpu") -> dict:
 
 def write_json(path: str | os.PathLike, data: dict) -> None:
     """Write `data` to `path`, to a temporary name first."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(data, indent=1) + "\n")
-        os.replace(temporary, path)
-    except OSError as e:
-        raise ConceptReviveError(f"cannot write {path} ({e.strerror or e}): choose a writable place") from e
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from numbers import Integral
 
 import torch
 from PIL import Image
 
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models import denoiser
+
+#: Evaluation noise starts here; `locate` uses one seed below it, so the two never meet.
+EVALUATION_SEED = 1_000_000
 
 
 def noise(model, seeds: Sequence[int]) -> torch.Tensor:
@@ -64,7 +68,9 @@ def generate(
 
     Returns: PIL images, in the order of the prompts.
     """
-    seeds = [seed + i for i in range(len(prompts))] if isinstance(seed, int) else list(seed)
+    if isinstance(prompts, str):
+        raise ConceptReviveError(f"prompts is the string {prompts!r}: give a list of prompts")
+    seeds = [seed + i for i in range(len(prompts))] if isinstance(seed, Integral) else list(seed)
     if len(seeds) != len(prompts):
         raise ConceptReviveError(f"{len(prompts)} prompts but {len(seeds)} seeds: give one seed per prompt")
     if batch_size < 1 or steps < 1:

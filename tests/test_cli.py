@@ -11,6 +11,8 @@ import conceptrevive as cr
 from conceptrevive import checkpoints
 from conceptrevive.cli import main
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture
 def concept_file(tmp_path):

@@ -262,6 +262,7 @@ MINIMAL = "name: x\ntarget_prompts: [a]\nbase_prompts: [b]\n"
         ("name: x\ntarget_prompts: [a, b]\nbase_prompts: [b]\n", r"own\.yaml: .*2 target and 1 base prompts: give at least one"),
         ("name: x\ntarget_prompts: []\nbase_prompts: []\n", r"own\.yaml: .*0 target and 0 base prompts: give at least one"),
     ],
+    ids=lambda value: value.splitlines()[-1] if value.endswith("\n") else "",
 )  # fmt: skip
 def test_yaml_errors_name_the_file_and_the_key(tmp_path, text, message):
     with pytest.raises(cr.ConceptReviveError, match=message):
