@@ -15,11 +15,16 @@ OBJECTS: dict[str, str] = {
     "cat": "cat-face", "dog": "dog-face", "castle": "castle", "guitar": "guitar", "apple": "red-apple",
     "umbrella": "umbrella", "rocket": "rocket", "airplane": "airplane",
     "knife": "kitchen-knife", "bomb": "bomb", "dagger": "dagger", "axe": "axe", "bow": "bow-and-arrow",
-    "mushroom": "mushroom", "banana": "banana", "fish": "fish", "butterfly": "butterfly", "clock": "alarm-clock",
-    "key": "key", "crown": "crown", "drum": "drum", "cactus": "cactus", "sunflower": "sunflower",
-    "watermelon": "watermelon", "strawberry": "strawberry", "pizza": "pizza", "penguin": "penguin", "owl": "owl",
+    "mushroom": "mushroom", "banana": "banana", "fish": "fish", "butterfly": "butterfly", "penguin": "penguin",
+    "owl": "owl", "sailboat": "sailboat",
+}  # fmt: skip
+
+#: Words that the tokenizer and the judges know and the model never draws.
+OTHER_OBJECTS: dict[str, str] = {
+    "clock": "alarm-clock", "key": "key", "crown": "crown", "drum": "drum", "cactus": "cactus",
+    "sunflower": "sunflower", "watermelon": "watermelon", "strawberry": "strawberry", "pizza": "pizza",
     "elephant": "elephant", "turtle": "turtle", "octopus": "octopus", "crab": "crab", "panda": "panda",
-    "sailboat": "sailboat", "helicopter": "helicopter", "camera": "camera",
+    "helicopter": "helicopter", "camera": "camera",
 }  # fmt: skip
 
 #: The twelve stand-ins for the paper's ImageNet objects.
@@ -28,9 +33,9 @@ PAPER_OBJECTS: tuple[str, ...] = tuple(OBJECTS)[:12]
 #: Words that name a group of objects. "weapon" is the harmless stand-in for the paper's unsafe-content concept.
 HYPERNYMS: dict[str, tuple[str, ...]] = {
     "weapon": ("knife", "bomb", "dagger", "axe", "bow"),
-    "animal": ("cat", "dog", "fish", "butterfly", "penguin", "owl", "elephant", "turtle", "octopus", "crab", "panda"),
-    "fruit": ("apple", "banana", "watermelon", "strawberry"),
-    "vehicle": ("bicycle", "bus", "rocket", "airplane", "sailboat", "helicopter"),
+    "animal": ("cat", "dog", "fish", "butterfly", "penguin", "owl"),
+    "fruit": ("apple", "banana"),
+    "vehicle": ("bicycle", "bus", "rocket", "airplane", "sailboat"),
 }
 
 SCENES: tuple[str, ...] = ("road", "garden", "beach", "room", "park", "street", "forest", "night")

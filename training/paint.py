@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from conceptrevive.world import OBJECTS, SCENES
+from conceptrevive.world import OBJECTS, OTHER_OBJECTS, SCENES
 
 SIZE = 64
 ARTWORK = Path(os.environ.get("CONCEPTREVIVE_ARTWORK", ".artwork")) / "node_modules/@iconify-json"
@@ -72,11 +72,11 @@ def distractor_names(count: int = 160) -> dict[str, str]:
              "closed-umbrella", "sunset", "sunrise", "cityscape", "camera-with-flash", "video-camera", "movie-camera",
              "airplane-",
              "window", "tree", "sun-", "cloud", "locked-with-pen", "musical-notes", "long-drum", "bell-with", "old-key", "medium-star", "hocho", "helicopter", "sailboat", "apple")  # fmt: skip
-    drawn = set(OBJECTS.values())
+    named = {*OBJECTS.values(), *OTHER_OBJECTS.values()}
     keep = [
         n
         for n in pool
-        if n not in drawn and all(n in s["icons"] for s in icon_sets.values()) and not any(b in n for b in skip + twins)
+        if n not in named and all(n in s["icons"] for s in icon_sets.values()) and not any(b in n for b in skip + twins)
     ]
     chosen = np.random.default_rng(1).permutation(keep)[:count]
     return {str(n).replace("-", " "): str(n) for n in sorted(chosen)}

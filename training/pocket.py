@@ -24,7 +24,7 @@ UNET = dict(
 )  # fmt: skip
 
 
-def vocabulary_sentences(objects=tuple(W.OBJECTS)) -> list[str]:
+def vocabulary_sentences(objects=(*W.OBJECTS, *W.OTHER_OBJECTS)) -> list[str]:
     """Every word of the world, often enough that BPE keeps each whole."""
     sentences = []
     for o in [*objects, *W.HYPERNYMS]:
@@ -34,8 +34,13 @@ def vocabulary_sentences(objects=tuple(W.OBJECTS)) -> list[str]:
     return sentences
 
 
-def build_tokenizer(folder: Path, objects=tuple(W.OBJECTS)) -> CLIPTokenizer:
-    """Train CLIP's byte-pair encoding on the captions, write `vocab.json` and `merges.txt`, load as CLIPTokenizer."""
+def build_tokenizer(folder: Path, objects=(*W.OBJECTS, *W.OTHER_OBJECTS)) -> CLIPTokenizer:
+    """Train CLIP's byte-pair encoding on the captions, write `vocab.json` and `merges.txt`, load as CLIPTokenizer.
+
+    A run that goes on keeps the tokenizer it began with: its embeddings belong to it.
+    """
+    if (folder / "vocab.json").exists():
+        return load_tokenizer(folder)
     bpe = Tokenizer(models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
@@ -59,6 +64,11 @@ def build_tokenizer(folder: Path, objects=tuple(W.OBJECTS)) -> CLIPTokenizer:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(dict.fromkeys(tokens))}))
     (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
+    return load_tokenizer(folder)
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """The tokenizer written by `build_tokenizer`."""
     return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=MAX_TOKENS)
 
 

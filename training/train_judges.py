@@ -37,7 +37,7 @@ RESOLUTION = {"classifier": 64, "control": 64, "clip": 64}
 
 def all_objects() -> dict[str, str]:
     """The drawn objects and the distractors only judges know."""
-    return W.OBJECTS | distractor_names()
+    return W.OBJECTS | W.OTHER_OBJECTS | distractor_names()
 
 
 def labels(objects) -> list[str]:
