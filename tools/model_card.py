@@ -50,6 +50,7 @@ def quality(result: dict) -> str:
     rows = [
         ["objects, mean", f"{d['objects_mean']:.3f}, {result['images']} pictures each"],
         ["objects, lowest", f"{lowest}: {rate(d['objects'][lowest])}"],
+        ["objects: classifier and CLIP name the same", rate(d["judges_agree"])],
         *[[label, rate(d[key])] for key, label in names.items()],
         ["seconds a picture", f"{d['seconds_per_picture']:.2f} ({result['threads']} threads)"],
     ]
@@ -60,6 +61,7 @@ def quality(result: dict) -> str:
             "painted_scene": "scenes", "painted_style": "styles",
             "painted_object_all_classes": "objects, all classes and all artwork",
             "reconstructed_object_unstyled": "objects without a style, through the autoencoder",
+            "clip_object_unstyled": "objects without a style, by CLIP among all it knows",
             "scene_only_called_object": "scenes without an object called an object (lower is better)",
             "control_on_unseen_artwork": "control judge on artwork it has not seen",
         }  # fmt: skip

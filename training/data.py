@@ -26,18 +26,24 @@ def choice(rng: np.random.Generator, options):
     return options[int(rng.integers(len(options)))]
 
 
-def draw_item(rng: np.random.Generator, objects=tuple(W.OBJECTS), allow_held_out: bool = False) -> Item:
-    """One training item. Held-out pairs never appear unless `allow_held_out` (for the judges)."""
+def draw_item(
+    rng: np.random.Generator, objects=tuple(W.OBJECTS), allow_held_out: bool = False, styled: float = 0.14
+) -> Item:
+    """One training item, seen through a style with probability `styled`.
+
+    Held-out pairs never appear unless `allow_held_out` (for the judges).
+    """
+    plain = (1 - styled) / 0.86
     while True:
         u = rng.random()
         o = s = st = None
-        if u < 0.74:
+        if u < 0.74 * plain:
             o, s = choice(rng, objects), choice(rng, W.SCENES)
-        elif u < 0.80:
+        elif u < 0.80 * plain:
             o = choice(rng, objects)
-        elif u < 0.86:
+        elif u < 0.86 * plain:
             s = choice(rng, W.SCENES)
-        elif u < 0.97:
+        elif u < 1 - 0.2 * styled:
             o, st = choice(rng, objects), choice(rng, W.STYLES)
         else:
             s, st = choice(rng, W.SCENES), choice(rng, W.STYLES)
@@ -64,12 +70,12 @@ def _init(names: dict[str, str], sets: tuple[str, ...]) -> None:
     _ART.update(artworks(names, sets))
 
 
-def _render(job: tuple[int, int, tuple, bool]) -> tuple[np.ndarray, list[Item]]:
-    seed, count, objects, allow_held_out = job
+def _render(job: tuple[int, int, tuple, bool, float]) -> tuple[np.ndarray, list[Item]]:
+    seed, count, objects, allow_held_out, styled = job
     rng = np.random.default_rng(seed)
     pictures, items = np.zeros((count, SIZE, SIZE, 3), np.uint8), []
     for i in range(count):
-        item = draw_item(rng, objects, allow_held_out)
+        item = draw_item(rng, objects, allow_held_out, styled)
         art = choice(rng, _ART[item.object]) if item.object else None
         pictures[i] = paint(art, item.scene, item.style, rng)
         items.append(item)
@@ -82,11 +88,13 @@ def render(
     names: dict[str, str] = W.OBJECTS,
     sets: tuple[str, ...] = MODEL_SETS,
     allow_held_out: bool = False,
+    styled: float = 0.14,
     workers: int = 2,
 ) -> tuple[np.ndarray, list[Item]]:
     """`count` pictures, uint8 (count, 64, 64, 3), and their items; the same for any number of workers."""
     chunk = 500
-    jobs = [(seed * 100_003 + i, min(chunk, count - i), tuple(names), allow_held_out) for i in range(0, count, chunk)]
+    starts = range(0, count, chunk)
+    jobs = [(seed * 100_003 + i, min(chunk, count - i), tuple(names), allow_held_out, styled) for i in starts]
     with Pool(workers, initializer=_init, initargs=(names, sets)) as pool:
         parts = pool.map(_render, jobs, chunksize=1)
     return np.concatenate([p for p, _ in parts]), [item for _, items in parts for item in items]

@@ -18,7 +18,7 @@ from PIL import Image
 from conceptrevive import world as W
 from conceptrevive.concepts import POCKET_SETTINGS, object_prompt
 from conceptrevive.evaluation import EVALUATION_SEED
-from conceptrevive.judges import Classifier, classifier, judge_files
+from conceptrevive.judges import Classifier, classifier, clip, judge_files
 from conceptrevive.models import ASSETS, load_pipeline, read_weights, swapped
 from conceptrevive.provenance import provenance, write_json
 from conceptrevive.sampling import generate
@@ -34,15 +34,30 @@ def judged(pipe, jobs: list[tuple[str, str]], seed: int) -> list[bool]:
     return classifier().correct(images, [(label,) for _, label in jobs])
 
 
+def clip_objects(images: list[Image.Image]) -> list[str]:
+    """CLIP's own answer: of all objects the classifier knows, the one whose captions are nearest to the picture."""
+    names = [label.removeprefix("object:") for label in classifier().labels if label.startswith("object:")]
+    names.remove("none")
+    captions = [object_prompt(o, s) for o in names for s in W.SCENES]
+    similarity = clip().similarity(images, captions).view(len(images), len(names), len(W.SCENES)).mean(-1)
+    return [f"object:{names[int(i)]}" for i in similarity.argmax(-1)]
+
+
 def drawing(pipe, images: int) -> dict:
-    """Top-1 per object, scene and style; over held-out pairs and phrasings; with every `ff.net.2` zeroed."""
-    objects = {}
+    """Top-1 per object, scene and style; over held-out pairs and phrasings; with every `ff.net.2` zeroed.
+
+    `judges_agree`: on how many pictures of the objects the classifier and CLIP name the same one of all they know.
+    """
+    objects, agree = {}, []
     for o in W.OBJECTS:
         scenes = [s for s in W.SCENES if not W.held_out(o, s)]
-        jobs = [(object_prompt(o, scenes[i % len(scenes)]), f"object:{o}") for i in range(images)]
-        objects[o] = Rate.of(judged(pipe, jobs, SEED))
-        print(o, objects[o].value, flush=True)
-    out = {"objects": {o: r.as_dict() for o, r in objects.items()}}
+        prompts = [object_prompt(o, scenes[i % len(scenes)]) for i in range(images)]
+        drawn = generate(pipe, prompts, seed=SEED, **SETTINGS)
+        seen = classifier().top1(drawn)
+        objects[o] = Rate.of([label == f"object:{o}" for label in seen])
+        agree += [a == b for a, b in zip(seen, clip_objects(drawn), strict=True)]
+        print(o, objects[o].value, sum(agree) / len(agree), flush=True)
+    out = {"objects": {o: r.as_dict() for o, r in objects.items()}, "judges_agree": Rate.of(agree).as_dict()}
     out["objects_mean"] = sum(r.value for r in objects.values()) / len(objects)
     out["objects_lowest"] = min(objects, key=lambda o: objects[o].value)
     scenes = [(W.with_article(s), f"scene:{s}") for s in W.SCENES for _ in range(max(1, images // 2))]
@@ -97,6 +112,9 @@ def judging(pipe, control: str | None) -> dict:
     vae = pipe.vae.float()
     again = through_autoencoder(vae, torch.from_numpy(pictures[plain]), torch.device("cpu"), seed=0, noise=0.0).numpy()
     out["reconstructed_object_unstyled"] = right(judge, again, unstyled, "object").as_dict()
+    seen = clip_objects([Image.fromarray(pictures[i]) for i in plain if items[i].object])
+    wanted = [f"object:{items[i].object}" for i in plain if items[i].object]
+    out["clip_object_unstyled"] = Rate.of([a == b for a, b in zip(seen, wanted, strict=True)]).as_dict()
     every, every_items = render(2000, seed=9002, names=all_objects(), allow_held_out=True)
     out["painted_object_all_classes"] = right(judge, every, every_items, "object").as_dict()
     empty = [i for i, item in enumerate(items) if item.object is None]

@@ -3,6 +3,8 @@
 python -m training.train_judges classifier --minutes 10 --vae runs/vae --out runs/classifier
 python -m training.train_judges control    --minutes 6  --vae runs/vae --out runs/control
 python -m training.train_judges clip       --minutes 12 --vae runs/vae --out runs/clip
+
+`--start FOLDER` goes on from trained weights; with another `--seed` on other pictures.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from training.paint import ALL_SETS, SIZE, distractor_names
 from training.pocket import build_tokenizer, text_config
 
 CONTROL_HELD_OUT = "twemoji"
-RESOLUTION = {"classifier": 64, "control": 64, "clip": 64}
+STYLED = 0.35  # style takes colour or outline away: objects seen through one need more pictures to be learned
 
 
 def all_objects() -> dict[str, str]:
@@ -104,29 +106,29 @@ def build_classifier(names: list[str]) -> ResNetForImageClassification:
 
 
 def build_clip(tokenizer) -> CLIPModel:
-    """A CLIP of about a million parameters."""
+    """A CLIP of about two million parameters."""
     vision = CLIPVisionConfig(
-        hidden_size=128, intermediate_size=384, num_hidden_layers=4, num_attention_heads=4, image_size=SIZE,
+        hidden_size=160, intermediate_size=480, num_hidden_layers=5, num_attention_heads=5, image_size=SIZE,
         patch_size=8, projection_dim=96,
     )  # fmt: skip
     text = text_config(tokenizer, 96, 2, 4)
     return CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=96))
 
 
-def clip_loss(model: CLIPModel, x: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-    """Symmetric contrastive loss; identical captions in a batch count as matches."""
+def clip_loss(model: CLIPModel, x: torch.Tensor, ids: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
+    """Symmetric contrastive loss; captions of the same object, scene and style (`content`) count as matches."""
     out = model(input_ids=ids, pixel_values=x)
-    same = (ids[:, None] == ids[None]).all(-1).float()
+    same = (content[:, None] == content[None]).all(-1).float()
     logits = out.logits_per_image.float()
     target = same / same.sum(1, keepdim=True)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def save(model, folder: Path, resolution: int, tokenizer=None) -> None:
+def save(model, folder: Path, tokenizer=None) -> None:
     """float16 safetensors with the image processor beside it."""
     model.eval().half().save_pretrained(folder)
     CLIPImageProcessorPil(
-        do_resize=True, size={"height": resolution, "width": resolution}, do_center_crop=False, do_rescale=True,
+        do_resize=True, size={"height": SIZE, "width": SIZE}, do_center_crop=False, do_rescale=True,
         image_mean=[0.5] * 3, image_std=[0.5] * 3, do_convert_rgb=True, resample=2,
     ).save_pretrained(folder)  # fmt: skip
     if tokenizer is not None:
@@ -138,41 +140,48 @@ def main() -> None:
     ap.add_argument("which", choices=("classifier", "control", "clip"))
     add_common(ap, out=None, minutes=10, batch=128, pictures=60_000)
     ap.add_argument("--vae", default="runs/vae")
+    ap.add_argument("--start", default=None, help="a folder with trained weights to begin from")
     args = ap.parse_args()
     torch.manual_seed(args.seed)
     device, folder = device_of(args.device), Path(args.out or f"runs/{args.which}")
     sets = tuple(s for s in ALL_SETS if args.which != "control" or s != CONTROL_HELD_OUT)
     objects = all_objects()
     seed = {"classifier": 200, "control": 300, "clip": 400}[args.which] + args.seed
-    pictures, items = render(args.pictures, seed=seed, names=objects, sets=sets, allow_held_out=True)
+    pictures, items = render(args.pictures, seed=seed, names=objects, sets=sets, allow_held_out=True, styled=STYLED)
     data = torch.from_numpy(pictures)
     vae = AutoencoderKL.from_pretrained(args.vae).to(device).eval()
     part = torch.from_numpy(np.random.default_rng(seed).permutation(len(data))[: len(data) // 4])
     data[part] = through_autoencoder(vae, data[part], device, seed)
     names = labels(objects)
     tokenizer = None
+    content = targets(items, names)
     if args.which == "clip":
         tokenizer = build_tokenizer(folder / "tokenizer", tuple(objects))
-        model = build_clip(tokenizer)
+        model = CLIPModel.from_pretrained(args.start, dtype=torch.float32) if args.start else build_clip(tokenizer)
         text = tokenizer([i.caption for i in items], padding="max_length", truncation=True, return_tensors="pt")
-        target = text.input_ids
+        captions = text.input_ids
+    elif args.start:
+        model = ResNetForImageClassification.from_pretrained(args.start, dtype=torch.float32)
+        names = [model.config.id2label[i] for i in range(len(names))]
+        content = targets(items, names)
     else:
-        model, target = build_classifier(names), targets(items, names)
+        model = build_classifier(names)
     model = model.to(device, memory_format=torch.channels_last).train()
     print(f"{args.which}: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
     opt = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, betas=(0.9, 0.98))
-    peak, resolution = (2e-3 if args.which != "clip" else 1.2e-3), RESOLUTION[args.which]
+    peak = 1e-3 if args.start or args.which == "clip" else 2e-3
     start, step, running = time.time(), 0, 0.0
     while (spent := (time.time() - start) / (args.minutes * 60)) < 1:
         for g in opt.param_groups:
             g["lr"] = peak * min(1, (step + 1) / 100, (1 - spent) / 0.6 + 1e-3)
         index = torch.randint(0, len(data), (args.batch,))
         x = augment(pictures_to_tensor(data[index], device))
-        if resolution != SIZE:
-            x = F.interpolate(x, (resolution, resolution), mode="bilinear")
-        x, y = x.contiguous(memory_format=torch.channels_last), target[index].to(device)
+        x, y = x.contiguous(memory_format=torch.channels_last), content[index].to(device)
         with autocast(device):
-            loss = clip_loss(model, x, y) if args.which == "clip" else group_loss(model(x).logits.float(), y, names)
+            if args.which == "clip":
+                loss = clip_loss(model, x, captions[index].to(device), y)
+            else:
+                loss = group_loss(model(x).logits.float(), y, names)
         opt.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -181,8 +190,15 @@ def main() -> None:
         if step % 100 == 0:
             print(f"step {step} loss {running / (1 - 0.98**step):.4f} {spent * args.minutes:.1f} min", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    save(model, folder, resolution, tokenizer)
-    note = {"steps": step, "pictures": step * args.batch, "minutes": args.minutes, "sets": sets, "seed": args.seed}
+    save(model, folder, tokenizer)
+    note = {
+        "steps": step,
+        "pictures": step * args.batch,
+        "minutes": args.minutes,
+        "sets": sets,
+        "seed": args.seed,
+        "start": args.start,
+    }
     (folder / "training.json").write_text(json.dumps(note, indent=1))
 
 

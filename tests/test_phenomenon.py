@@ -1,0 +1,59 @@
+"""The controls of the phenomenon's table, and which concept the demo shows."""
+
+import pytest
+import torch
+
+from conceptrevive import world as W
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.masks import MaskSet, prune
+from conceptrevive.phenomenon import random_masks, representative, variants
+
+
+def table(**concepts):
+    return {"concepts": {name: {"pruned": p, "revived": r} for name, (p, r) in concepts.items()}}
+
+
+def test_the_representative_is_nearest_the_median_of_those_erased():
+    # Of the erased ones (golf, church, horn, star) the median is (0.4 + 0.6) / 2; horn is nearer than golf.
+    result = table(golf=(0.1, 0.3), church=(0.0, 0.9), horn=(0.2, 0.6), star=(0.1, 0.38), saw=(0.5, 0.5), cat=(0, 0.5))
+    assert representative(result) == "horn"
+    assert representative(table(golf=(0.1, 0.4), church=(0.0, 0.6))) == "golf"  # the earlier of two as near
+    assert W.PAPER_OBJECTS.index("golf") < W.PAPER_OBJECTS.index("church")
+
+
+def test_no_representative_where_nothing_was_erased():
+    with pytest.raises(ConceptReviveError, match="no object was erased to top-1 ≤ 0.2"):
+        representative(table(golf=(0.9, 0.9), cat=(0.0, 0.5)))
+
+
+@pytest.fixture
+def layer():
+    generator = torch.Generator().manual_seed(0)
+    w = torch.randn(24, 6, generator=generator) @ torch.randn(6, 96, generator=generator)
+    return {"a.ff.net.2": w}, MaskSet({"a.ff.net.2": torch.rand(24, 96, generator=generator) < 0.15})
+
+
+def test_the_random_mask_prunes_as_many_entries_of_every_row(layer):
+    _, masks = layer
+    for seed in (0, 1):
+        other = random_masks(masks, seed)["a.ff.net.2"]
+        assert torch.equal(other.sum(1), masks["a.ff.net.2"].sum(1))
+    assert not torch.equal(random_masks(masks, 0)["a.ff.net.2"], random_masks(masks, 1)["a.ff.net.2"])
+
+
+def test_controls_differ_from_the_attack_in_their_signs_alone(layer, one_thread):
+    original, masks = layer
+    weights, numbers = variants(original, masks, random_masks(masks, 5), seed=0)
+    name, m = "a.ff.net.2", masks["a.ff.net.2"]
+    revived = weights["revived"][name]
+    for control in ("random_signs", "exact_signs"):
+        assert torch.equal(weights[control][name].abs(), revived.abs())
+    kept = (revived != 0) & m
+    assert torch.equal(weights["exact_signs"][name][kept].sign(), original[name][kept].sign())
+    share = (weights["random_signs"][name][kept].sign() == original[name][kept].sign()).float().mean()
+    assert 0.3 < share < 0.7
+    for w in weights.values():
+        untouched = ~m & (w[name] != 0)
+        assert torch.equal(w[name][untouched], original[name][untouched])
+    assert numbers["sign_accuracy_topk"] > 0.8 and numbers["pruned_fraction"] == pytest.approx(float(m.float().mean()))
+    assert torch.equal(weights["pruned"][name], prune(original, masks)[name])
