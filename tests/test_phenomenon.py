@@ -22,7 +22,7 @@ def test_the_representative_is_nearest_the_median_of_those_erased():
 
 
 def test_no_representative_where_nothing_was_erased():
-    with pytest.raises(ConceptReviveError, match="no object was erased to top-1 ≤ 0.2"):
+    with pytest.raises(ConceptReviveError, match=r"no object was erased to top-1 ≤ 0\.2"):
         representative(table(golf=(0.9, 0.9), cat=(0.0, 0.5)))
 
 

@@ -33,7 +33,7 @@ def main() -> None:
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--model", default="pocket")
     ap.add_argument("--skill-ratios", type=float, nargs="+", default=[0.05, 0.1, 0.15, 0.2])
-    ap.add_argument("--taus", type=int, nargs="+", default=[10])
+    ap.add_argument("--taus", type=int, nargs="+", default=[POCKET_SETTINGS.tau])
     ap.add_argument("--guidances", type=float, nargs="+", default=[2.0, 3.0])
     ap.add_argument("--images", type=int, default=16)
     ap.add_argument("--out", default="results/pocket/settings.json")
