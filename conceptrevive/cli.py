@@ -105,9 +105,9 @@ def _locate(a) -> dict:
 
 
 def _edit(a, edit, note: dict, names=None) -> dict:
-    from conceptrevive.checkpoints import edit_folder
+    from conceptrevive.checkpoints import edit_checkpoint
 
-    changed = edit_folder(a.model, a.out, edit, note=note, names=names, revision=a.revision)
+    changed = edit_checkpoint(a.model, a.out, edit, note=note, names=names, revision=a.revision)
     zeros = sum(int((w == 0).sum()) for w in changed.values())
     return note | {"out": a.out, "layers": len(changed), "zeros": zeros}
 

@@ -6,8 +6,9 @@ Inf lie above the largest finite number. Nothing is converted and no tensor is h
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from zlib import crc32
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from conceptrevive.tensorfiles import Entry, Header, fill, opened
 
 BUFFER = 1 << 20  # bytes: stays in the processor's cache
 LONGEST = 1 << 26  # bytes of one row; longer ones count as a vector
-SAMPLED = 4  # rows looked at for grids
+SAMPLED, LOOKED = 4, 1024  # rows looked at for grids, and entries of each: bfloat16 repeats itself in longer ones
 
 #: dtype → (unsigned integer of its width, bits of Inf or, without one, of the least NaN).
 LAYOUT = {
@@ -34,6 +35,7 @@ class TensorScan:
         dead_rows: rows of zeros only.
         ties: entries at ± their row's maximum, beyond one a row; rows of zeros or with NaN not counted.
         levels: distinct magnitudes over entries in a few rows; near 0 on a coarse grid, 1 where all differ.
+        digest: of its first magnitudes; orders tensors whatever they are called.
     """
 
     name: str
@@ -44,6 +46,7 @@ class TensorScan:
     dead_rows: int
     ties: int
     levels: float
+    digest: int = 0
 
     @property
     def rows(self) -> int:
@@ -61,7 +64,23 @@ class TensorScan:
         return len(self.shape) > 1 and self.rows >= 4 and self.numel // max(1, self.rows) >= 4 and self.numel >= 64
 
 
-def scan_tensor(entry: Entry, file) -> TensorScan:
+@dataclass
+class Room:
+    """Memory that passes share, so that it stays in the cache."""
+
+    bits: np.ndarray = field(default_factory=lambda: np.empty(BUFFER, np.uint8))
+    equal: np.ndarray = field(default_factory=lambda: np.empty(BUFFER, bool))
+
+    def of(self, size: int, kind: type) -> tuple[np.ndarray, np.ndarray]:
+        """Room for `size` entries of `kind`, and for as many truth values."""
+        if size * np.dtype(kind).itemsize > len(self.bits):
+            self.bits = np.empty(size * np.dtype(kind).itemsize, np.uint8)
+        if size > len(self.equal):
+            self.equal = np.empty(size, bool)
+        return self.bits[: size * np.dtype(kind).itemsize].view(kind), self.equal[:size]
+
+
+def scan_tensor(entry: Entry, file, room: Room | None = None) -> TensorScan:
     """One pass over one float tensor."""
     kind, infinite = LAYOUT[entry.dtype]
     width = np.dtype(kind).itemsize
@@ -72,14 +91,16 @@ def scan_tensor(entry: Entry, file) -> TensorScan:
     if not columns:
         return TensorScan(entry.name, entry.shape, entry.dtype, 0, 0, 0, 0, 1.0)
     step = max(1, BUFFER // (columns * width))
-    buffer = np.empty(min(step, rows) * columns, kind)
+    buffer, equal = (room or Room()).of(min(step, rows) * columns, kind)
+    equal = equal.reshape(-1, columns)
     zeros = nonfinite = dead = ties = 0
-    distinct: list[float] = []
+    digest, distinct = 0, []
     for at in range(entry.start, entry.end, step * columns * width):
         size = min(step * columns * width, entry.end - at)
         part = buffer[: size // width]
         fill(file, at, memoryview(part).cast("B"))
         part &= np.iinfo(kind).max >> 1
+        digest = digest or crc32(part[:1024].tobytes())
         zeros += part.size - int(np.count_nonzero(part))
         whole = part[: part.size // columns * columns].reshape(-1, columns)
         if whole.size < part.size:
@@ -87,29 +108,34 @@ def scan_tensor(entry: Entry, file) -> TensorScan:
         top = whole.max(axis=1, initial=0)
         bad, empty = top >= infinite, top == 0
         nonfinite, dead = nonfinite + int(bad.sum()), dead + int(empty.sum())
-        at_top = whole == top[:, None]
+        at_top = np.equal(whole, top[:, None], out=equal[: len(whole)])
         if bad.any() or empty.any():
-            at_top, top = at_top[~bad & ~empty], top[~bad & ~empty]
+            at_top = at_top[~bad & ~empty]
         ties += int(np.count_nonzero(at_top)) - len(at_top)
         if len(distinct) < SAMPLED and len(whole):
             for row in whole[:: max(1, len(whole) // SAMPLED)][: SAMPLED - len(distinct)]:
-                there = row[:4096][row[:4096] != 0]
-                distinct += [len(np.unique(there)) / len(there)] if len(there) else []
+                there = np.sort(row[:LOOKED])
+                there = there[np.searchsorted(there, 1) :]
+                distinct += [(1 + np.count_nonzero(np.diff(there))) / len(there)] if len(there) else []
     levels = float(np.median(distinct)) if distinct else 1.0
-    return TensorScan(entry.name, entry.shape, entry.dtype, zeros, nonfinite, dead, ties, levels)
+    return TensorScan(entry.name, entry.shape, entry.dtype, zeros, nonfinite, dead, ties, levels, digest)
 
 
-def scan(header: Header, progress: Callable[[int], object] | None = None) -> list[TensorScan]:
+def scan(header: Header, threads: int = 1) -> list[TensorScan]:
     """`scan_tensor` for every float tensor of a file, in the order of its bytes; other tensors are passed over.
 
     Args:
-        progress: called with the bytes read of each tensor.
+        threads: how many read and count at a time, each with its own buffer.
     """
-    out = []
-    with opened(header) as f:
-        for entry in header.entries.values():
-            if entry.dtype in LAYOUT:
-                out.append(scan_tensor(entry, f))
-            if progress:
-                progress(entry.end - entry.start)
-    return out
+    entries = [e for e in header.entries.values() if e.dtype in LAYOUT]
+
+    def work(first: int) -> list[TensorScan]:
+        with opened(header) as f:
+            room = Room()
+            return [scan_tensor(e, f, room) for e in entries[first::threads]]
+
+    if threads == 1:
+        return work(0)
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(work, range(threads)))
+    return [parts[i % threads][i // threads] for i in range(len(entries))]

@@ -191,6 +191,21 @@ def read_tensor(header: Header, name: str, file: BinaryIO | None = None) -> torc
     return torch.from_numpy(raw).view(dtype).reshape(entry.shape) if raw.size else torch.empty(entry.shape, dtype=dtype)
 
 
+def read_rows(header: Header, name: str, most: int, seed: int = 0) -> torch.Tensor:
+    """One tensor, or as many of its rows (seeded, in order) as hold at most `most` entries; at least 4."""
+    entry = header.entries[name]
+    if entry.numel <= most or len(entry.shape) < 2:
+        return read_tensor(header, name)
+    rows, width = entry.shape[0], (entry.end - entry.start) // entry.shape[0]
+    count = max(4, min(rows, most * rows // entry.numel))
+    chosen = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))[:count].sort().values.tolist()
+    raw = np.empty((len(chosen), width), dtype=np.uint8)
+    with opened(header) as f:
+        for i, row in enumerate(chosen):
+            fill(f, entry.start + row * width, memoryview(raw[i]))
+    return torch.from_numpy(raw.reshape(-1)).view(DTYPES[entry.dtype][0]).reshape(len(chosen), *entry.shape[1:])
+
+
 def rewrite(
     header: Header, target: str | os.PathLike, changed: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
 ) -> None:
