@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -103,7 +103,9 @@ def suspicion(s: TensorScan) -> float:
     alive = max(1, s.rows - s.dead_rows)
     if not s.is_matrix or s.levels < COARSE or s.zeros == s.numel:
         return 0.0
-    return max(zeros / s.numel if zeros >= max(5, 3e-5 * s.numel) else 0, s.ties / alive if s.ties > 3 + alive / 10 else 0)
+    return max(
+        zeros / s.numel if zeros >= max(5, 3e-5 * s.numel) else 0, s.ties / alive if s.ties > 3 + alive / 10 else 0
+    )
 
 
 def choose(scans: Sequence[TensorScan], deep: bool, seed: int) -> dict[int, str]:
@@ -150,7 +152,7 @@ def decide(evidence: Sequence[Sequence[Evidence]], matrices: int, limits: dict |
 
 def audit(
     model: str | os.PathLike, *, base: str | os.PathLike | None = None, deep: bool = False, seed: int = 0,
-    revision: str | None = None, base_revision: str | None = None, progress: Callable[[str, int, int], object] | None = None,
+    revision: str | None = None, base_revision: str | None = None,
 ) -> Audit:  # fmt: skip
     """Look for what pruning and revival leave in a checkpoint's values; no architecture, original or GPU needed.
 
@@ -158,33 +160,28 @@ def audit(
         model, base: a .safetensors file, an index of shards, a component or pipeline folder, "pocket" or a hub id.
         deep: test every matrix, and as many signs as there are pruned layers.
         seed: of the sample of matrices, rows and columns.
-        progress: called with (what, done, of).
 
     Raises:
         ConceptReviveError: what cannot be read.
     """
     began = time.perf_counter()
-    tick = progress or (lambda *_: None)
     parts = all_weight_files(find_checkpoint(model, revision))
     headers: list[tuple[str, Header]] = [(f"{part}/" if part else "", h) for part, hs in parts.items() for h in hs]
     size = sum(e.end - e.start for _, h in headers for e in h.entries.values())
-    scans, places, read = [], [], 0
+    scans, places = [], []
     for prefix, header in headers:
         found = scan(header, threads=min(2, torch.get_num_threads()))
         scans += found
         places += [(header, prefix)] * len(found)
-        read += sum(e.end - e.start for e in header.entries.values())
-        tick("read", read, size)
     scanned = time.perf_counter() - began
     if not scans:
         raise ConceptReviveError(f"{model} holds no floating-point weights: give a model's weights")
     chosen = choose(scans, deep, seed)
     layers = []
-    for done, (i, why) in enumerate(chosen.items()):
+    for i, why in chosen.items():
         header, prefix = places[i]
         weight = _matrix(header, scans[i].name, ENTRIES * (8 if deep else 1), seed)
         layers.append(_layer(weight, _named(scans[i], prefix), why))
-        tick("test", done + 1, len(chosen))
     matrices = sum(s.is_matrix for s in scans)
     tried = 0
     for k, found in enumerate(decide([layer.evidence for layer in layers], matrices)):
@@ -196,7 +193,6 @@ def audit(
             if deep or tried < RECOVERED:
                 tried += 1
                 extra["recoverability"] = estimate_recoverability(weight, seed=seed)
-                tick("signs", tried, RECOVERED)
         layers[k] = Layer(**{**vars(layers[k]), **extra})
     differences, unmatched = None, ()
     if base is not None:

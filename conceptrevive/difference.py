@@ -37,7 +37,7 @@ class Difference:
 
     @property
     def kind(self) -> str:
-        """"" (nothing told by it), "zeroed", "revived" or "replaced": few entries changed much, all others not at all."""
+        """ "" (nothing told by it), "zeroed", "revived" or "replaced": few entries changed much, all others not at all."""
         if not self.scattered or self.changed > self.of / 2:
             return ""
         if self.zeroed >= self.changed / 2:

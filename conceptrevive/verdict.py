@@ -88,7 +88,9 @@ def _zeros(layers: list[Layer]) -> Finding:
     share = sum(x.scan.zeros for x in layers) / entries
     wanda = sum((x.zeros or {}).get("wanda", 0) for x in layers)
     gap = sum(e.detail.get("gap", 0) > GAP for e in found)
-    text = f"{share:.2%} of these layers' weights are exactly 0, scattered, which neither rounding nor underflow explains."
+    text = (
+        f"{share:.2%} of these layers' weights are exactly 0, scattered, which neither rounding nor underflow explains."
+    )
     if wanda:
         text += (
             f" In {wanda} of {len(layers)} the zeros are spread evenly over rows and crowd into columns: each row gave up "
@@ -110,16 +112,26 @@ def _zeros(layers: list[Layer]) -> Finding:
             "(a coin: 50%), from the weights around them alone"
             + ("; so could the pruned ones." if min(r.signs.interval[0] for r in tried) > 0.5 else ".")
         )
-    return Finding("pruning", "scattered exact zeros", text, _names(layers), share, "of the weights", min(e.log_p for e in found))
+    return Finding(
+        "pruning", "scattered exact zeros", text, _names(layers), share, "of the weights", min(e.log_p for e in found)
+    )
 
 
 def _repeats(layers: list[Layer]) -> Finding:
     found = _evidence(layers, "repeats")
     top = sum(e.detail["at_maximum"] * e.detail["rows"] for e in found) / sum(e.detail["rows"] for e in found)
     share = sum(e.effect for e in found) / len(found)
-    how = "the row's largest, the mark of neuron-max revival" if top > 0.5 else "one value of the row, as revival by averages"
-    text = f"In {share:.0%} of these layers' rows one magnitude stands many times over: {how}. Training leaves none such."
-    return Finding("revival", "repeated magnitudes", text, _names(layers), share, "of the rows", min(e.log_p for e in found))
+    how = (
+        "the row's largest, the mark of neuron-max revival"
+        if top > 0.5
+        else "one value of the row, as revival by averages"
+    )
+    text = (
+        f"In {share:.0%} of these layers' rows one magnitude stands many times over: {how}. Training leaves none such."
+    )
+    return Finding(
+        "revival", "repeated magnitudes", text, _names(layers), share, "of the rows", min(e.log_p for e in found)
+    )
 
 
 def _noise(layers: list[Layer]) -> Finding:
@@ -129,7 +141,15 @@ def _noise(layers: list[Layer]) -> Finding:
         "Small weights crowd into some columns, more than on any clean matrix this was calibrated on: as if large weights "
         "there had been replaced with noise."
     )
-    return Finding("pruning", "noise in place of weights", text, _names(layers), effect, "excess variance", min(e.log_p for e in found))
+    return Finding(
+        "pruning",
+        "noise in place of weights",
+        text,
+        _names(layers),
+        effect,
+        "excess variance",
+        min(e.log_p for e in found),
+    )
 
 
 def _differences(a: Audit) -> list[Finding]:
@@ -142,10 +162,21 @@ def _differences(a: Audit) -> list[Finding]:
     for kind, (evidence, title, text) in words.items():
         if found := [d for d in a.differences or () if d.kind == kind]:
             share = sum(d.changed for d in found) / sum(d.of for d in found)
-            out.append(Finding(evidence, title, f"{share:.2%} of these layers: {text}.", _names(found), share, "of the weights"))
+            out.append(
+                Finding(
+                    evidence, title, f"{share:.2%} of these layers: {text}.", _names(found), share, "of the weights"
+                )
+            )
     changed = [d for d in a.differences or () if d.changed and not d.kind]
     if changed:
-        out.append(Finding("note", "other differences from the base", "Changed as training or conversion changes weights.", _names(changed)))
+        out.append(
+            Finding(
+                "note",
+                "other differences from the base",
+                "Changed as training or conversion changes weights.",
+                _names(changed),
+            )
+        )
     if a.unmatched:
         out.append(Finding("note", "not in both", "Only one of checkpoint and base has these tensors.", a.unmatched))
     return out
@@ -179,7 +210,9 @@ def _unknown(a: Audit, coarse: list, noisy: bool, untested: tuple[str, ...]) -> 
     if broken := [x for x in a.layers if not x.evidence]:
         out.append(f"{len(broken)} layers with NaN or Inf, {broken[0].scan.name} first")
     if untested:
-        out.append(f"{len(untested)} of {sum(s.is_matrix for s in a.scans)} matrices had the first pass only (--deep tests all)")
+        out.append(
+            f"{len(untested)} of {sum(s.is_matrix for s in a.scans)} matrices had the first pass only (--deep tests all)"
+        )
     if a.unread:
         out.append(f"{len(a.unread)} tensors of integers or booleans, which are not read")
     return tuple(out)
@@ -198,7 +231,9 @@ def judge(a: Audit) -> AuditReport:
     flagged = {k: [x for x in a.layers if any(e.detail.get(k) for e in x.evidence)] for k in ("clipped", "structured")}
     findings += _notes(a, coarse, flagged["clipped"], flagged["structured"])
     kinds = {f.kind for f in findings}
-    verdict = tuple(words for kind, words in (("pruning", PRUNING), ("revival", REVIVAL)) if kind in kinds) or (NOTHING,)
+    verdict = tuple(words for kind, words in (("pruning", PRUNING), ("revival", REVIVAL)) if kind in kinds) or (
+        NOTHING,
+    )
     tested = {x.scan.name for x in a.layers}
     untested = tuple(s.name for s in a.scans if s.is_matrix and s.zeros < s.numel and s.name not in tested)
     order = ("pruning", "revival", "damage", "note")
