@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 
 LEAST = 64  # live entries, and 4 rows and columns: below that a matrix says nothing
+NARROW = 32  # rows and columns that `find_noise` needs
 SMALL = (0.01, 0.05, 0.1, 0.2)  # what "small" means to `find_noise`, in units of the entry's own spread
 
 
@@ -76,7 +77,7 @@ def find_zeros(weight: torch.Tensor) -> Evidence:
 
     Dead rows and columns are taken out first. Rounding to a grid, whatever its spacing, puts half as many entries on 0
     as on its first two levels ±q; float16's smallest step (2⁻²⁴) is allowed for in any dtype, as weights change dtype.
-    Zeros in one row or column count once, and blocks or triangles of zeros not at all.
+    Zeros in one row or column count once, and blocks, triangles and tables of two values not at all.
     """
     rows, columns = live(weight)
     w = weight[rows][:, columns].abs().double()
@@ -95,7 +96,8 @@ def find_zeros(weight: torch.Tensor) -> Evidence:
     underflow = w.numel() * 0.01 / near * 2.0**-25
     beside = float((zero[:, 1:] & zero[:, :-1]).sum() / max(1, int(zero[:, :-1].sum())))
     detail |= {"first_level": level, "underflow": underflow, "beside": beside}
-    if beside > 0.9 and total < 0.9 * w.numel():
+    blocks = 1 - beside < (1 - total / w.numel()) / 2 and beside > 0.9
+    if blocks or level + int((there == there.max()).sum()) >= len(there):
         return Evidence("zeros", detail=detail | {"structured": 1})
     log_p = max(
         binomial_tail(spread, spread + level, 1 / 3),
@@ -192,28 +194,38 @@ def find_noise(weight: torch.Tensor) -> Evidence:
 
     Rows and columns are scaled to unit spread, a few times in turn. Then the share of small entries is about the
     same in every column of a clean matrix; filled columns have more. Compared with binomial counts; both axes and four
-    meanings of small, at a factor 8.
+    meanings of small, at a factor 8. Pruning takes as many from every row: where rows differ too, as after heavy decay,
+    or with fewer than 32 rows or columns, the test has no answer (detail "outside").
     """
     rows, columns = live(weight)
     u = weight[rows][:, columns].float()
     if not testable(u):
         return Evidence("noise")
+    if min(u.shape) < NARROW:
+        return Evidence("noise", detail={"outside": 1})
     zero = u == 0
     for _ in range(4):
         u = u / u.square().mean(1, keepdim=True).sqrt()
         u = u / u.square().mean(0, keepdim=True).sqrt()
-    best = Evidence("noise")
+    best, crowd = Evidence("noise"), None
     for small in SMALL:
         low = (u.abs() < small) & ~zero
         for axis in (0, 1):
             size, n = u.shape[axis], low.sum(axis).double()
             p = float(n.mean()) / size
             expected = size * p * (1 - p)
-            if expected < 0.2 or len(n) < 8:
+            if expected < 0.2:
                 continue
             ratio = float(n.var()) / expected
             log_p = min(0.0, (chi2_tail(ratio, len(n) - 1) if ratio > 1 else 0.0) + math.log10(2 * len(SMALL)))
             effect = max(0.0, (float(n.var()) - expected) / (size * p) ** 2)
             if log_p < best.log_p:
                 best = Evidence("noise", max(log_p, -999.0), effect, {"small": small, "axis": axis, "ratio": ratio})
-    return best
+                crowd = low if axis == 0 else low.T
+    if crowd is None:
+        return best
+    even = fingerprint(crowd)["rows"]
+    detail = best.detail | {"even": even}
+    if even > 1 + 2 * math.sqrt(2 / (len(crowd) - 1)):
+        return Evidence("noise", detail=detail | {"outside": 1})
+    return Evidence("noise", best.log_p, best.effect, detail)

@@ -27,10 +27,11 @@ class Recoverability:
 
 
 def hide_like_pruned(weight: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Survivors to hide: every second pruned column lends its count to a column that was hardly pruned.
+    """Survivors to hide: every second pruned column lends its count to one that was hardly pruned.
 
-    There as many entries are hidden, the largest |w| for their rows first. So the hidden ones have the magnitudes and the
-    crowding of the pruned ones; merely the largest survivors would have neither.
+    Borrowers are of the half with the fewest zeros, those with the largest weights for their rows: such columns are pruned.
+    As many entries as were lent are hidden there, largest |w| for their rows first. So the hidden have the magnitudes and
+    the crowding of the pruned; merely the largest survivors would have neither.
 
     Args:
         weight, mask: (rows, columns); mask True = pruned. Values at pruned entries are not used.
@@ -40,12 +41,14 @@ def hide_like_pruned(weight: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     count = mask.sum(0)
     order = count.argsort(descending=True, stable=True)
     lenders = order[count[order] > 0][::2]
-    borrowers = order.flip(0)[: len(lenders)]
-    spread = weight.masked_fill(mask, 0).square().mean(1, keepdim=True).sqrt().clamp_min(1e-30)
-    size = (weight.abs() / spread).masked_fill(mask, -1.0)[:, borrowers]
+    alive = weight.masked_fill(mask, 0)
+    size = alive.abs() / alive.square().mean(1, keepdim=True).sqrt().clamp_min(1e-30)
+    idle = order.flip(0)[: max(len(lenders), len(count) // 2)]
+    borrowers = idle[size[:, idle].square().mean(0).argsort(descending=True)][: len(lenders)]
+    place = size.masked_fill(mask, -1.0)[:, borrowers].argsort(0, descending=True)
     chosen = torch.arange(len(weight), device=weight.device)[:, None] < count[lenders]
     hidden = torch.zeros_like(mask)
-    hidden[:, borrowers] = torch.zeros_like(chosen).scatter(0, size.argsort(0, descending=True), chosen)
+    hidden[:, borrowers] = torch.zeros_like(chosen).scatter(0, place, chosen)
     return hidden & ~mask
 
 

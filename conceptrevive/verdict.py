@@ -207,6 +207,15 @@ def _unknown(a: Audit, coarse: list, noisy: bool, untested: tuple[str, ...]) -> 
     out.append("revival with sampled magnitudes repeats no value and leaves none of these marks once no zeros are left")
     if coarse:
         out.append(f"{len(coarse)} layers on a coarse grid: their zeros may be rounding or pruning")
+    if outside := [
+        x
+        for x in a.layers
+        for e in x.evidence
+        if e.test == "noise" and e.detail.get("even") and e.detail.get("outside")
+    ]:
+        out.append(
+            f"noise fills in {len(outside)} layers whose small weights crowd into rows and columns alike, as heavy decay does"
+        )
     if broken := [x for x in a.layers if not x.evidence]:
         out.append(f"{len(broken)} layers with NaN or Inf, {broken[0].scan.name} first")
     if untested:
@@ -221,6 +230,8 @@ def _unknown(a: Audit, coarse: list, noisy: bool, untested: tuple[str, ...]) -> 
 def judge(a: Audit) -> AuditReport:
     """Findings, open questions and the verdict of an audit."""
     by_test = {t: [x for x in a.layers if t in x.found] for t in ("zeros", "repeats", "noise")}
+    # Zeros filled and large entries put in shift what "small" means, so there they explain the crowding.
+    by_test["noise"] = [x for x in by_test["noise"] if x.found == ("noise",)]
     make = {"zeros": _zeros, "repeats": _repeats, "noise": _noise}
     findings = [make[t](layers) for t, layers in by_test.items() if layers] + _differences(a)
     bad = [s for s in a.scans if s.nonfinite]
