@@ -103,9 +103,7 @@ def suspicion(s: TensorScan) -> float:
     alive = max(1, s.rows - s.dead_rows)
     if not s.is_matrix or s.levels < COARSE or s.zeros == s.numel:
         return 0.0
-    return max(
-        zeros / s.numel if zeros >= max(5, 3e-5 * s.numel) else 0, s.ties / alive if s.ties > 3 + alive / 10 else 0
-    )
+    return max(zeros / s.numel if zeros >= max(5, 3e-5 * s.numel) else 0, s.ties if s.ties > 0.1 + 3 / alive else 0)
 
 
 def choose(scans: Sequence[TensorScan], deep: bool, seed: int) -> dict[int, str]:

@@ -194,8 +194,9 @@ def find_noise(weight: torch.Tensor) -> Evidence:
 
     Rows and columns are scaled to unit spread, a few times in turn. Then the share of small entries is about the
     same in every column of a clean matrix; filled columns have more. Compared with binomial counts; both axes and four
-    meanings of small, at a factor 8. Pruning takes as many from every row: where rows differ too, as after heavy decay,
-    or with fewer than 32 rows or columns, the test has no answer (detail "outside").
+    meanings of small, at a factor 8. The test has no answer (detail "outside") with fewer than 32 rows or columns; where
+    rows differ too, as pruning takes as many from each; and where the typical row or column is far from a bell or
+    a box (its share within half a spread off a Gaussian's by 30 %). Heavy decay does both.
     """
     rows, columns = live(weight)
     u = weight[rows][:, columns].float()
@@ -225,7 +226,8 @@ def find_noise(weight: torch.Tensor) -> Evidence:
     if crowd is None:
         return best
     even = fingerprint(crowd)["rows"]
-    detail = best.detail | {"even": even}
-    if even > 1 + 2 * math.sqrt(2 / (len(crowd) - 1)):
+    bulk = [float((u.abs() < 0.5).double().mean(axis).median()) / math.erf(0.5 / 2**0.5) for axis in (0, 1)]
+    detail = best.detail | {"even": even, "bulk": bulk[0]}
+    if even > 1 + 2 * math.sqrt(2 / (len(crowd) - 1)) or max(abs(b - 1) for b in bulk) > 0.3:
         return Evidence("noise", detail=detail | {"outside": 1})
     return Evidence("noise", best.log_p, best.effect, detail)

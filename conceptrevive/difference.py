@@ -61,7 +61,7 @@ def difference(name: str, new: torch.Tensor, old: torch.Tensor) -> Difference:
     relative = (new - old).abs()[differs] / old.abs()[differs].clamp_min(1e-30)
     return Difference(
         name, new.numel(), count, zeroed=int((differs & (new == 0)).sum()), at_maximum=int((there & top).sum()),
-        flipped=int((there & (new.sign() == -old.sign())).sum()), size=float(relative.median()), scattered=scattered,
+        flipped=int((there & (new.sign() == -old.sign())).sum()), size=min(1e9, float(relative.median())), scattered=scattered,
     )  # fmt: skip
 
 

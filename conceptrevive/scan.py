@@ -33,7 +33,8 @@ class TensorScan:
         name, shape, dtype: as in the file.
         zeros: entries that are ±0. nonfinite: rows with NaN or Inf.
         dead_rows: rows of zeros only.
-        ties: entries at ± their row's maximum, beyond one a row; rows of zeros or with NaN not counted.
+        ties: entries at ± their row's maximum, beyond one, per row; rows of zeros or with NaN not counted, and of large
+            tensors every fourth buffer.
         levels: distinct magnitudes over entries in a few rows; near 0 on a coarse grid, 1 where all differ.
         digest: of its first magnitudes; orders tensors whatever they are called.
     """
@@ -44,7 +45,7 @@ class TensorScan:
     zeros: int
     nonfinite: int
     dead_rows: int
-    ties: int
+    ties: float
     levels: float
     digest: int = 0
 
@@ -93,9 +94,9 @@ def scan_tensor(entry: Entry, file, room: Room | None = None) -> TensorScan:
     step = max(1, BUFFER // (columns * width))
     buffer, equal = (room or Room()).of(min(step, rows) * columns, kind)
     equal = equal.reshape(-1, columns)
-    zeros = nonfinite = dead = ties = 0
+    zeros = nonfinite = dead = ties = ranked = 0
     digest, distinct = 0, []
-    for at in range(entry.start, entry.end, step * columns * width):
+    for turn, at in enumerate(range(entry.start, entry.end, step * columns * width)):
         size = min(step * columns * width, entry.end - at)
         part = buffer[: size // width]
         fill(file, at, memoryview(part).cast("B"))
@@ -108,17 +109,20 @@ def scan_tensor(entry: Entry, file, room: Room | None = None) -> TensorScan:
         top = whole.max(axis=1, initial=0)
         bad, empty = top >= infinite, top == 0
         nonfinite, dead = nonfinite + int(bad.sum()), dead + int(empty.sum())
-        at_top = np.equal(whole, top[:, None], out=equal[: len(whole)])
-        if bad.any() or empty.any():
-            at_top = at_top[~bad & ~empty]
-        ties += int(np.count_nonzero(at_top)) - len(at_top)
+        if turn % 4 == 0:
+            at_top = np.equal(whole, top[:, None], out=equal[: len(whole)])
+            if bad.any() or empty.any():
+                at_top = at_top[~bad & ~empty]
+            ties, ranked = ties + int(np.count_nonzero(at_top)) - len(at_top), ranked + len(at_top)
         if len(distinct) < SAMPLED and len(whole):
             for row in whole[:: max(1, len(whole) // SAMPLED)][: SAMPLED - len(distinct)]:
                 there = np.sort(row[:LOOKED])
                 there = there[np.searchsorted(there, 1) :]
                 distinct += [(1 + np.count_nonzero(np.diff(there))) / len(there)] if len(there) else []
     levels = float(np.median(distinct)) if distinct else 1.0
-    return TensorScan(entry.name, entry.shape, entry.dtype, zeros, nonfinite, dead, ties, levels, digest)
+    return TensorScan(
+        entry.name, entry.shape, entry.dtype, zeros, nonfinite, dead, ties / max(1, ranked), levels, digest
+    )
 
 
 def scan(header: Header, threads: int = 1) -> list[TensorScan]:

@@ -60,7 +60,7 @@ class AuditReport:
             {
                 "name": x.scan.name, "shape": x.scan.shape, "dtype": x.scan.dtype, "why": x.why, "found": x.found,
                 "zeros": x.scan.zeros, "tests": [asdict(e) for e in x.evidence], "zero_pattern": x.zeros,
-                "recoverability": asdict(x.recoverability) if x.recoverability else None,
+                "recoverability": asdict(x.recoverability) if x.recoverability and x.recoverability.signs.n else None,
             }
             for x in a.layers
         ]  # fmt: skip
@@ -213,9 +213,7 @@ def _unknown(a: Audit, coarse: list, noisy: bool, untested: tuple[str, ...]) -> 
         for e in x.evidence
         if e.test == "noise" and e.detail.get("even") and e.detail.get("outside")
     ]:
-        out.append(
-            f"noise fills in {len(outside)} layers whose small weights crowd into rows and columns alike, as heavy decay does"
-        )
+        out.append(f"noise fills in {len(outside)} layers whose small weights crowd as heavy decay makes them")
     if broken := [x for x in a.layers if not x.evidence]:
         out.append(f"{len(broken)} layers with NaN or Inf, {broken[0].scan.name} first")
     if untested:
