@@ -63,7 +63,7 @@ class Audit:
     Attributes:
         source: what was audited, as given.
         scans: every float tensor. layers: the matrices tested. differences: from the base, if one was given.
-        unread: tensors of integers and booleans, which are not audited.
+        unread: tensors of integers and booleans, which are not audited. pickles: files beside, which are not opened.
         unmatched: tensors that only one of checkpoint and base has.
         bytes, scan_seconds, seconds: size, duration of the first pass and of all.
     """
@@ -73,6 +73,7 @@ class Audit:
     layers: tuple[Layer, ...]
     differences: tuple[Difference, ...] | None
     unread: tuple[str, ...]
+    pickles: tuple[str, ...]
     unmatched: tuple[str, ...]
     bytes: int
     scan_seconds: float
@@ -163,8 +164,8 @@ def audit(
         ConceptReviveError: what cannot be read.
     """
     began = time.perf_counter()
-    parts = all_weight_files(find_checkpoint(model, revision))
-    headers: list[tuple[str, Header]] = [(f"{part}/" if part else "", h) for part, hs in parts.items() for h in hs]
+    parts, pickles = all_weight_files(find_checkpoint(model, revision))
+    headers: list[tuple[str, Header]] = [(prefix, h) for prefix, hs in parts.items() for h in hs]
     size = sum(e.end - e.start for _, h in headers for e in h.entries.values())
     scans, places = [], []
     for prefix, header in headers:
@@ -194,13 +195,14 @@ def audit(
         layers[k] = Layer(**{**vars(layers[k]), **extra})
     differences, unmatched = None, ()
     if base is not None:
-        others = all_weight_files(find_checkpoint(base, base_revision))
-        differences, unmatched = compare(headers, [(f"{p}/" if p else "", h) for p, hs in others.items() for h in hs])
+        others, _ = all_weight_files(find_checkpoint(base, base_revision))
+        differences, unmatched = compare(headers, [(prefix, h) for prefix, hs in others.items() for h in hs])
     named = tuple(_named(s, prefix) for s, (_, prefix) in zip(scans, places, strict=True))
     unread = tuple(p + e.name for p, h in headers for e in h.entries.values() if not e.is_float)
     return Audit(
-        str(model), named, tuple(layers), differences, unread, unmatched, size, scanned, time.perf_counter() - began
-    )
+        str(model), named, tuple(layers), differences, unread, tuple(map(str, pickles)), unmatched, size, scanned,
+        time.perf_counter() - began,
+    )  # fmt: skip
 
 
 def _named(s: TensorScan, prefix: str) -> TensorScan:

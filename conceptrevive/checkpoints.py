@@ -1,24 +1,30 @@
-"""Checkpoints on disk: find their weight files, read layers, and write them again with a few tensors changed.
+"""Checkpoints on disk: find their weight files and read layers.
 
 A checkpoint is a .safetensors file, a sharded index (*.safetensors.index.json), a diffusers component or pipeline folder,
-"pocket", or a hub id. What is written is of the same kind.
+"pocket", or a hub id.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.files import replacing
 from conceptrevive.models import CANDIDATES, POCKET, Weights, resolve
-from conceptrevive.provenance import version
-from conceptrevive.tensorfiles import AGAIN, PICKLES, Header, opened, read_header, read_tensor, refuse_pickle, rewrite
+from conceptrevive.tensorfiles import (
+    AGAIN,
+    CONVERT,
+    PICKLES,
+    Header,
+    opened,
+    read_header,
+    read_tensor,
+    refuse_pickle,
+)
 
 COMPONENTS = ("unet", "transformer")
 INDEX = ".safetensors.index.json"
@@ -119,19 +125,40 @@ def weight_files(source: Path) -> list[Header]:
     return out
 
 
-def _denoiser(source: Path) -> Path:
+def denoiser_part(source: Path) -> Path:
+    """What holds the denoiser's weights: a pipeline's component, or a file or component itself."""
     return component_folder(source) if source.is_dir() else source
 
 
-def all_weight_files(source: Path) -> dict[str, list[Header]]:
-    """{component: its weight files}, every component of a pipeline; one unnamed component for anything else."""
-    if not (source / "model_index.json").exists():
-        return {"": weight_files(source)}
-    parts = sorted(p for p in source.iterdir() if p.is_dir() and not p.is_symlink())
-    pickled = [p for p in parts if any(f.suffix in PICKLES for f in p.iterdir()) and not any(p.glob("*.safetensors"))]
-    if pickled:
-        weight_files(pickled[0])  # raises: the publisher would ship what the audit has not seen
-    return {p.name: weight_files(p) for p in parts if any(p.glob("*.safetensors")) or any(p.glob(f"*{INDEX}"))}
+def all_weight_files(source: Path) -> tuple[dict[str, list[Header]], list[Path]]:
+    """Every weight that would be published: {where: files} of each component, variants by themselves, and the pickles.
+
+    Raises:
+        ConceptReviveError: as `weight_files`, also for a component that has pickles only, or is a link.
+    """
+    if not source.is_dir():
+        return {"": weight_files(source)}, []
+    parts = [source]
+    if (source / "model_index.json").exists():
+        parts += sorted(p for p in source.iterdir() if p.is_dir() and not p.name.startswith("."))
+    out: dict[str, list[Header]] = {}
+    pickles: list[Path] = []
+    for part in parts:
+        if part is not source and part.is_symlink():
+            raise ConceptReviveError(f"{part} is a link to a folder: put the folder itself there, or remove the link")
+        here = sorted(f for f in part.iterdir() if f.suffix in PICKLES)
+        there = sorted(part.glob("*.safetensors"))
+        pickles += here
+        if here or there or any(part.glob(f"*{INDEX}")) or len(parts) == 1:
+            if part is source and len(parts) > 1:
+                used: list[Header] = []  # single files beside a pipeline
+            else:
+                used = out["" if part is source else f"{part.name}/"] = weight_files(part)
+            seen = {h.path for h in used}
+            out |= {f"{f.relative_to(source)}/": [read_header(f)] for f in there if f not in seen}
+    if not out:
+        raise ConceptReviveError(f"{source} holds no .safetensors weights in any component: {CONVERT}")
+    return out, pickles
 
 
 def read_candidates(source: Path, names: Iterable[str] | None = None) -> Weights:
@@ -142,7 +169,7 @@ def read_candidates(source: Path, names: Iterable[str] | None = None) -> Weights
     """
     out: Weights = {}
     wanted = None if names is None else set(names)
-    for header in weight_files(_denoiser(source)):
+    for header in weight_files(denoiser_part(source)):
         with opened(header) as f:
             for key in header.entries:
                 module = key.removesuffix(".weight")
@@ -163,83 +190,3 @@ def read_candidates(source: Path, names: Iterable[str] | None = None) -> Weights
             f"{source} has no feed-forward layer {CANDIDATES!r}: is it a diffusion transformer or UNet?"
         )
     return out
-
-
-def _copy(source: Path, target: Path, skip: Callable[[Path], bool]) -> None:
-    """Copy a folder's files, links as what they point to; folders that are links are refused, they may be loops."""
-    target.mkdir()
-    for item in sorted(p for p in source.iterdir() if not p.name.startswith((".git", ".cache"))):
-        if item.is_dir() and item.is_symlink():
-            raise ConceptReviveError(f"{item} is a link to a folder: put the folder itself there, or remove the link")
-        if item.is_dir():
-            _copy(item, target / item.name, skip)
-        elif not skip(item):
-            try:
-                shutil.copyfile(item, target / item.name)
-            except OSError as e:
-                if e.filename == str(item):
-                    raise ConceptReviveError(f"cannot read {item} ({e.strerror}): {AGAIN}") from e
-                raise
-
-
-def edit_checkpoint(
-    model: str | os.PathLike, out: str | os.PathLike, edit: Callable[[Weights], Weights], *, note: dict,
-    names: Iterable[str] | None = None, revision: str | None = None,
-) -> Weights:  # fmt: skip
-    """Write a checkpoint to `out` with the weights that `edit` returns; nothing is left behind on failure.
-
-    A file becomes a file, a folder a folder, an index a folder with the index and its shards. dtypes, order, metadata and
-    sharding are kept. Other copies of the weights (variants, pickles, a single file beside a pipeline) are left out:
-    they would still hold what `edit` changed.
-
-    Args:
-        edit: gets {module name: weight} and returns those to write, same shapes.
-        note: what was done, for the changed files' metadata.
-        names: modules to hand to `edit`; None takes every feed-forward candidate.
-
-    Returns: the weights written.
-    """
-    source, out = find_checkpoint(model, revision), Path(out)
-    if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir()) or not source.is_dir()):
-        raise ConceptReviveError(f"{out} exists already: choose another --out or remove it")
-    if source.is_dir() and source.resolve() in out.resolve().parents:
-        raise ConceptReviveError(f"{out} lies within {source}: choose an --out beside it")
-    is_file = not source.is_dir() and not source.name.endswith(INDEX)
-    if is_file and out.suffix != ".safetensors":
-        raise ConceptReviveError(f"{out} is to be a file like {source}: let its name end with .safetensors")
-    weights = read_candidates(source, names)
-    try:
-        changed = edit(weights)
-    except ConceptReviveError as e:
-        raise e if str(source) in str(e) else ConceptReviveError(f"{source}: {e}") from e
-    headers = weight_files(_denoiser(source))
-    with replacing(out) as temporary:
-        if is_file:
-            _write(headers[0], temporary, changed, note)
-            return changed
-        if source.is_dir():
-            used = {h.path for h in headers}
-            places = {source, _denoiser(source)}
-
-            def skip(p: Path) -> bool:
-                return p in used or p.suffix in (*PICKLES, ".msgpack") or (
-                    p.parent in places and p.suffix == ".safetensors"
-                )  # fmt: skip
-
-            _copy(source, temporary, skip)
-        else:
-            temporary.mkdir()
-            shutil.copyfile(source, temporary / source.name)
-        root = source if source.is_dir() else source.parent
-        for header in headers:
-            _write(header, temporary / header.path.relative_to(root), changed, note)
-    return changed
-
-
-def _write(header: Header, target: Path, changed: Weights, note: dict) -> None:
-    new = {f"{n}.weight": w for n, w in changed.items() if f"{n}.weight" in header.entries}
-    if not new:
-        shutil.copyfile(header.path, target)
-        return
-    note = {"conceptrevive": json.dumps(note | {"version": version()})}
-    rewrite(header, target, new, (header.metadata or {"format": "pt"}) | note)

@@ -116,7 +116,7 @@ def _locate(a) -> dict:
 
 
 def _edit(a, edit, note: dict, names=None) -> dict:
-    from conceptrevive.checkpoints import edit_checkpoint
+    from conceptrevive.editing import edit_checkpoint
 
     changed = edit_checkpoint(a.model, a.out, edit, note=note, names=names, revision=a.revision)
     zeros = sum(int((w == 0).sum()) for w in changed.values())
@@ -219,7 +219,7 @@ def _text(value) -> str:
     return ", ".join(map(_text, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _one_line(error: Exception | Warning) -> str:
+def _one_line(error: Exception | Warning | str) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(str(error).split()))
 
 
@@ -240,6 +240,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             result = COMMANDS[args.command](args)
     except ConceptReviveError as e:
         print(f"conceptrevive {args.command}: {_one_line(e)}", file=sys.stderr)
+        return 2
+    except (OSError, MemoryError) as e:
+        what = (
+            f"{e.strerror} ({e.filename}): check the path, its permissions and the room"
+            if isinstance(e, OSError)
+            else "out of memory"
+        )
+        print(f"conceptrevive {args.command}: {_one_line(what)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"conceptrevive {args.command}: interrupted, nothing was left half-written", file=sys.stderr)

@@ -222,6 +222,8 @@ def _unknown(a: Audit, coarse: list, noisy: bool, untested: tuple[str, ...]) -> 
         )
     if a.unread:
         out.append(f"{len(a.unread)} tensors of integers or booleans, which are not read")
+    if a.pickles:
+        out.append(f"{len(a.pickles)} pickle files, which are not opened, {a.pickles[0]} first")
     return tuple(out)
 
 

@@ -240,6 +240,40 @@ def test_a_pickled_component_cannot_be_passed_over(tmp_path, capsys):
     assert "vae" in capsys.readouterr().err
 
 
+def test_variants_and_single_files_are_audited_and_pickles_named(tmp_path):
+    """What a folder would publish beside the weights in use."""
+    folder = tmp_path / "pipe"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
+    saved(folder / "unet", model(), "diffusion_pytorch_model.safetensors")
+    assert judge(audit(folder)).verdict == (NOTHING,)
+    torch.save({}, folder / "unet" / "diffusion_pytorch_model.bin")
+    assert any("1 pickle files, which are not opened" in u for u in judge(audit(folder)).unknown)
+    variant = saved(folder / "unet", edited("pruned"), "diffusion_pytorch_model.fp16.safetensors")
+    report = judge(audit(folder))
+    assert report.findings[0].layers[0].startswith("unet/diffusion_pytorch_model.fp16.safetensors/blocks")
+    variant.rename(folder / "all-in-one.safetensors")
+    assert judge(audit(folder)).findings[0].layers[0].startswith("all-in-one.safetensors/blocks")
+
+
+def test_linked_components_are_not_passed_over(tmp_path, capsys):
+    folder = tmp_path / "pipe"
+    (folder / "vae").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "model_index.json").write_text("{}")
+    saved(folder / "vae", model())
+    saved(tmp_path / "elsewhere", edited("pruned"))
+    (folder / "unet").symlink_to(tmp_path / "elsewhere")
+    assert main(["audit", str(folder)]) == 2
+    assert "unet is a link to a folder" in capsys.readouterr().err
+
+
+def test_tensors_without_entries_are_passed_over(tmp_path):
+    w = {"a": torch.empty(0, 64), "b": torch.empty(64, 0), "c": torch.tensor(1.0), "d": torch.empty(0)}
+    assert judge(audit(saved(tmp_path, w))).exit_code == 0
+    assert judge(audit(saved(tmp_path, w | edited("pruned")))).exit_code == 1
+
+
 def test_significance_and_size_are_both_needed():
     limits = {"alpha": 0.01, "effects": {"zeros": 0.0, "repeats": 0.0, "noise": 0.1}}
     strong, small = Evidence("noise", -9, 0.2), Evidence("noise", -9, 0.05)

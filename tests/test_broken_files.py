@@ -190,7 +190,7 @@ def test_killed_while_writing(folder, tmp_path):
     save_file(weights(), path)
     script = (
         "import os, sys, time\n"
-        "from conceptrevive import checkpoints as c\n"
+        "from conceptrevive import editing as c\n"
         "real = c.rewrite\n"
         "def slow(header, target, *rest):\n"
         "    real(header, target, *rest)\n"

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import conceptrevive as cr
-from conceptrevive import checkpoints
+from conceptrevive import checkpoints, editing
 from conceptrevive.cli import main
 from conceptrevive.tensorfiles import DTYPES, read_header, read_rows, read_tensor
 
@@ -225,7 +225,7 @@ def test_observed_entries_and_everything_else_are_bitwise_unchanged(tmp_path, ca
         lambda x: cr.obfuscate(x, {"a.ff.net.2": mask}),
     ):  # fmt: skip
         out.unlink(missing_ok=True)
-        checkpoints.edit_checkpoint(source, out, edit, note={}, names={"a.ff.net.2"})
+        editing.edit_checkpoint(source, out, edit, note={}, names={"a.ff.net.2"})
         after = load_file(out)
         assert after[KEY].dtype == w.dtype
         assert same(after[KEY][~mask], w[~mask])
