@@ -167,21 +167,31 @@ def test_fully_pruned_rows_and_columns_are_left_at_zero(folder, tmp_path, capsys
     assert (load_file(out)[KEY][2] == 0).all()
 
 
-def test_a_full_disk(folder, tmp_path, masks):
-    """A limit on the size of files stands for it: the write fails halfway."""
-    path = folder / "model.safetensors"
-    save_file(weights() | {"more": torch.zeros(40_000)}, path)
-    for argv in commands(path, tmp_path, masks):
-        before = snapshot(tmp_path)
-        done = subprocess.run(
-            [sys.executable, "-m", "conceptrevive.cli", *map(str, argv)], capture_output=True, text=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
-        )  # fmt: skip
-        assert done.returncode == 2, done.stderr
-        assert (
-            done.stderr.count("\n") == 1 and "out.safetensors (File too large): choose a writable place" in done.stderr
-        )
-        assert snapshot(tmp_path) == before
+@pytest.fixture
+def limited():
+    """A limit on the size of files stands for a full disk: the write fails halfway."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def large(folder):
+    """A checkpoint of 170 kB."""
+    save_file(weights() | {"more": torch.zeros(40_000)}, folder / "model.safetensors")
+    return folder / "model.safetensors"
+
+
+def test_a_full_disk(large, tmp_path, masks, limited, capsys):
+    for argv in commands(large, tmp_path, masks):
+        line = refused(capsys, tmp_path, *argv)
+        assert "out.safetensors (File too large): choose a writable place" in line
+
+
+def test_a_full_disk_while_copying_a_folder(large, tmp_path, limited, capsys):
+    (large.parent / "config.json").write_text("{}")
+    assert "(File too large)" in refused(capsys, tmp_path, "revive", large.parent, "--out", tmp_path / "out")
 
 
 def test_killed_while_writing(folder, tmp_path):
