@@ -21,6 +21,7 @@ from conceptrevive.tensorfiles import (
     PICKLES,
     Header,
     opened,
+    quoted,
     read_header,
     read_tensor,
     refuse_pickle,
@@ -84,7 +85,7 @@ def _shards(index: Path) -> dict[str, set[str]]:
     for key, name in table.items():
         if Path(name).name != name or "\\" in name or "\0" in name or not name.endswith(".safetensors"):
             raise ConceptReviveError(
-                f"{index}: tensor {key!r} points outside its folder ({name!r}): do not use this checkpoint"
+                f"{index}: tensor {quoted(key)} points outside its folder ({quoted(name)}): do not use this checkpoint"
             )
         shards.setdefault(name, set()).add(key)
     return shards
@@ -120,7 +121,7 @@ def weight_files(source: Path) -> list[Header]:
         header = read_header(folder / name)
         if differing := sorted(keys ^ header.entries.keys()):
             what = "lacks" if differing[0] in keys else "holds, unknown to the index,"
-            raise ConceptReviveError(f"{header.path} {what} tensor {differing[0]!r}: {AGAIN}")
+            raise ConceptReviveError(f"{header.path} {what} tensor {quoted(differing[0])}: {AGAIN}")
         out.append(header)
     return out
 
@@ -178,11 +179,11 @@ def read_candidates(source: Path, names: Iterable[str] | None = None) -> Weights
                 weight = out[module] = read_tensor(header, key, f)
                 if not weight.is_floating_point() or weight.ndim != 2 or not weight.numel():
                     raise ConceptReviveError(
-                        f"{header.path}: tensor {key!r} is {weight.dtype} {list(weight.shape)}, not a float matrix: "
+                        f"{header.path}: tensor {quoted(key)} is {weight.dtype} {list(weight.shape)}, not a float matrix: "
                         "give the model as it was before it was quantised"
                     )
                 if not torch.isfinite(weight.float()).all():
-                    raise ConceptReviveError(f"{header.path}: tensor {key!r} holds NaN or Inf: {AGAIN}")
+                    raise ConceptReviveError(f"{header.path}: tensor {quoted(key)} holds NaN or Inf: {AGAIN}")
     if absent := sorted((wanted or set()) - set(out)):
         raise ConceptReviveError(f"{absent[0]}: {source} has no such layer: locate on this model first")
     if not out:

@@ -190,10 +190,8 @@ def _evaluate(a) -> dict:
 def _audit(a) -> dict:
     from conceptrevive.audit import audit
     from conceptrevive.report import audit_text, write_html
-    from conceptrevive.verdict import judge
 
-    measured = audit(a.model, base=a.base, deep=a.deep, seed=a.seed, revision=a.revision, base_revision=a.base_revision)
-    report = judge(measured)
+    report = audit(a.model, base=a.base, deep=a.deep, seed=a.seed, revision=a.revision, base_revision=a.base_revision)
     if a.html:
         write_html(report, a.html)
     return {"exit_code": report.exit_code} | (report.as_dict() if a.json else {"text": audit_text(report)})

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import torch
 
 LEAST = 64  # live entries, and 4 rows and columns: below that a matrix says nothing
+#: Float formats from coarse to fine, and the relative step between their numbers.
+ROUNDINGS = {torch.float8_e5m2: 2.0**-2, torch.float8_e4m3fn: 2.0**-3, torch.bfloat16: 2.0**-7, torch.float16: 2.0**-10}
 NARROW = 32  # rows and columns that `find_noise` needs
 SMALL = (0.01, 0.05, 0.1, 0.2)  # what "small" means to `find_noise`, in units of the entry's own spread
 
@@ -72,15 +74,26 @@ def testable(weight: torch.Tensor) -> bool:
     return weight.ndim == 2 and min(weight.shape) >= 4 and weight.numel() >= LEAST
 
 
-def find_zeros(weight: torch.Tensor) -> Evidence:
-    """Scattered exact zeros beyond rounding and underflow. Effect: their share of the live entries.
+def rounding(weight: torch.Tensor) -> float:
+    """Relative step of the coarsest float format that holds every entry exactly: what arithmetic it may have been through."""
+    for dtype, step in ROUNDINGS.items():
+        if torch.equal(weight.to(dtype).to(weight.dtype), weight):
+            return step
+    return 2.0**-23
 
-    Dead rows and columns are taken out first. Rounding to a grid, whatever its spacing, puts half as many entries on 0
-    as on its first two levels ±q; float16's smallest step (2⁻²⁴) is allowed for in any dtype, as weights change dtype.
-    Zeros in one row or column count once, and blocks, triangles and tables of two values not at all.
+
+def find_zeros(weight: torch.Tensor) -> Evidence:
+    """Scattered exact zeros beyond rounding, cancellation and underflow. Effect: their share of the live entries.
+
+    Dead rows and columns are taken out first. A zero can arise from rounding to a grid, which puts half as many
+    entries on 0 as on its first two levels ±q, whatever q is; from sums that cancel, as often as entries lie within one
+    rounding step of a typical one; and from float16's smallest step, 2⁻²⁴, in any dtype, as weights change dtype.
+    Against a grid the rows (or columns) with a zero are counted; against the others all zeros but those of the twentieth of
+    rows and columns that has most. Blocks, triangles and tables of two values do not count.
     """
     rows, columns = live(weight)
-    w = weight[rows][:, columns].abs().double()
+    kept = weight[rows][:, columns]
+    w = kept.abs().double()
     if not testable(w):
         return Evidence("zeros")
     zero = w == 0
@@ -92,19 +105,23 @@ def find_zeros(weight: torch.Tensor) -> Evidence:
     there = w[~zero]
     first = float(there.min())
     level = int((there == first).sum())
-    near = float(torch.quantile(there[: 1 << 22], 0.01))
-    underflow = w.numel() * 0.01 / near * 2.0**-25
+    near, middle = torch.quantile(there[: 1 << 22], torch.tensor([0.01, 0.5], dtype=w.dtype)).tolist()
+    step = max(2.0**-24, rounding(kept) * middle)
+    by_rounding = w.numel() * min(0.01 / near * step, 1.0)  # 1 % of the entries lie within ± near
     beside = float((zero[:, 1:] & zero[:, :-1]).sum() / max(1, int(zero[:, :-1].sum())))
-    detail |= {"first_level": level, "underflow": underflow, "beside": beside}
+    detail |= {"first_level": level, "by_rounding": by_rounding, "beside": beside}
     blocks = 1 - beside < (1 - total / w.numel()) / 2 and beside > 0.9
     if blocks or level + int((there == there.max()).sum()) >= len(there):
         return Evidence("zeros", detail=detail | {"structured": 1})
-    log_p = max(
-        binomial_tail(spread, spread + level, 1 / 3),
-        float(poisson_tail(torch.tensor(spread), torch.tensor(underflow))),
-    )
-    detail["gap"] = float(torch.quantile(there[: 1 << 22], 0.001) / there.median())
-    return Evidence("zeros", log_p, max(0.0, total - max(level / 2, underflow)) / w.numel(), detail)
+    trimmed = zero[_usual(zero.sum(1))][:, _usual(zero.sum(0))].sum()
+    log_p = max(binomial_tail(spread, spread + level, 1 / 3), float(poisson_tail(trimmed, torch.tensor(by_rounding))))
+    detail["gap"] = float(torch.quantile(there[: 1 << 22], 0.001) / middle)
+    return Evidence("zeros", log_p, total / w.numel(), detail)
+
+
+def _usual(count: torch.Tensor) -> torch.Tensor:
+    """Indices without the twentieth (at least one) of the largest counts."""
+    return count.argsort()[: len(count) - max(1, len(count) // 20)]
 
 
 def fingerprint(zero: torch.Tensor) -> dict[str, float]:

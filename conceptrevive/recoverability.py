@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -20,10 +20,12 @@ class Recoverability:
 
     Attributes:
         signs: over all hidden entries. kept: over the `TOP_K` share with the largest completed magnitude.
+        agreement: completed value times true sign of some hidden entries; positive where the sign is right.
     """
 
     signs: Rate
     kept: Rate
+    agreement: torch.Tensor = field(default_factory=lambda: torch.empty(0), repr=False, compare=False)
 
 
 def hide_like_pruned(weight: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -79,4 +81,5 @@ def estimate_recoverability(weight: torch.Tensor, mask: torch.Tensor | None = No
     right = done.weight.sign() == weight.sign()
     only = type(done)(done.weight, hidden, done.solver, done.iterations, done.converged)
     kept = retain_signs(only, TOP_K) != 0
-    return Recoverability(Rate.of(right[hidden].tolist()), Rate.of(right[kept].tolist()))
+    agreement = (done.weight * weight.sign())[hidden][:20000]
+    return Recoverability(Rate.of(right[hidden].tolist()), Rate.of(right[kept].tolist()), agreement)

@@ -10,10 +10,11 @@ from html import escape
 import torch
 from PIL import Image
 
-from conceptrevive.audit import Layer
+from conceptrevive.audit import AuditReport
 from conceptrevive.files import replacing
+from conceptrevive.findings import Finding
+from conceptrevive.measurement import Layer
 from conceptrevive.provenance import version
-from conceptrevive.verdict import AuditReport, Finding
 
 PICTURED = 12  # layers with pictures; the table has all
 SIGNS = {"pruning": "✂", "revival": "↥", "damage": "⚠", "note": "·"}
@@ -52,7 +53,7 @@ def mask_map(image: torch.Tensor, scale: int = 2) -> str:
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def histogram(values: torch.Tensor, bins: int = 61) -> str:
+def histogram(values: torch.Tensor, what: str = "weights", bins: int = 61) -> str:
     """A distribution of weights within ± 4 spreads, on a logarithmic axis, as inline SVG; the bar around 0 is hatched."""
     values = values[torch.isfinite(values)]
     spread = float(values.std(correction=0)) if values.numel() else 0.0
@@ -67,7 +68,7 @@ def histogram(values: torch.Tensor, bins: int = 61) -> str:
         for v in range(-4, 5, 2)
     )
     middle = int(counts[bins // 2])
-    label = f"Distribution of {values.numel()} weights; {middle} of them in the bar around 0."
+    label = f"Distribution of {values.numel()} {what}; {middle} of them in the bar around 0."
     return (
         f'<svg role="img" aria-label="{label}" viewBox="0 0 350 120" width="350" height="120">{"".join(bars)}'
         f'<line x1="15" x2="330" y1="100" y2="100" stroke="currentColor"/>{ticks}</svg>'
@@ -85,7 +86,7 @@ def _numbers(f: Finding) -> str:
 
 def audit_text(report: AuditReport) -> str:
     """A few lines: verdict, findings, what could not be told."""
-    a = report.audit
+    a = report.measured
     lines = [f"{clean(a.source)}: {' and '.join(report.verdict)}"]
     for f in report.findings:
         where = clean(", ".join(f.layers[:2])) + (" …" if len(f.layers) > 2 else "")
@@ -119,16 +120,22 @@ def _pictures(x: Layer) -> str:
     name = _text(x.scan.name)
     zeros = int(x.image.sum())
     alt = f"Map of the exact zeros in the first {x.image.shape[0]} rows and {x.image.shape[1]} columns: {zeros} of {x.image.numel()}."
+    agreement = x.recoverability.agreement if x.recoverability else torch.empty(0)
+    more = (
+        f"<figure>{histogram(agreement, 'completed values at hidden weights; right of 0 the sign is right')}<figcaption>{name}: "
+        "what completion says about weights that were hidden from it, in units of its spread; right of 0 the sign is right."
+        "</figcaption></figure>"
+    ) if len(agreement) else ""  # fmt: skip
     return (
         f'<figure><img src="{mask_map(x.image)}" alt="{alt}"><figcaption>{name}: exact zeros (dark); rows down, columns '
         f"across.</figcaption></figure><figure>{histogram(x.values)}<figcaption>{name}: weights in units of their spread, "
-        "logarithmic counts; the outlined bar is around 0.</figcaption></figure>"
+        "logarithmic counts; the outlined bar is around 0.</figcaption></figure>" + more
     )  # fmt: skip
 
 
 def audit_html(report: AuditReport) -> str:
     """The whole report as one document."""
-    a = report.audit
+    a = report.measured
     found = "".join(
         f"<section><h3>{SIGNS[f.kind]} {_text(f.title)} <span class=soft>({f.kind}; {_text(_numbers(f))})</span></h3>"
         f"<p>{_text(f.text)}</p><details><summary>Where</summary><p><code>{_text(', '.join(f.layers[:200]))}</code></p></details></section>"

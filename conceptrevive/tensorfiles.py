@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,11 +73,18 @@ def refuse_pickle(path: Path, start: bytes = b"") -> None:
         raise ConceptReviveError(f"{path} is a pickle checkpoint, which runs code when it is loaded: {CONVERT}")
 
 
+def quoted(name: object) -> str:
+    """A name for a message: in quotes, on one line, not longer than a line."""
+    text = repr(name)
+    return text if len(text) <= 120 else f"{text[:117]}…{text[0]}"
+
+
 def _unique(pairs: list[tuple[str, object]]) -> dict:
-    out = dict(pairs)
-    if len(out) != len(pairs):
-        names = [k for k, _ in pairs]
-        raise ConceptReviveError(f"{next(k for k in names if names.count(k) > 1)!r} stands twice in the header")
+    out: dict = {}
+    for name, value in pairs:
+        if name in out:
+            raise ConceptReviveError(f"{quoted(name)} stands twice in the header")
+        out[name] = value
     return out
 
 
@@ -89,24 +97,24 @@ def _entry(name: str, spec, offset: int, size: int) -> Entry:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise ConceptReviveError(f"tensor {name!r} has a name that is not Unicode text") from None
+        raise ConceptReviveError(f"tensor {quoted(name)} has a name that is not Unicode text") from None
     if not isinstance(spec, dict) or not {"dtype", "shape", "data_offsets"} <= spec.keys():
-        raise ConceptReviveError(f"tensor {name!r} lacks dtype, shape or data_offsets")
+        raise ConceptReviveError(f"tensor {quoted(name)} lacks dtype, shape or data_offsets")
     dtype, shape, place = spec["dtype"], spec["shape"], spec["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise ConceptReviveError(f"tensor {name!r} has the unknown dtype {dtype!r}")
+        raise ConceptReviveError(f"tensor {quoted(name)} has the unknown dtype {quoted(dtype)}")
     if not isinstance(shape, list) or not all(map(_natural, shape)):
-        raise ConceptReviveError(f"tensor {name!r} has the shape {str(shape)[:60]}")
+        raise ConceptReviveError(f"tensor {quoted(name)} has the shape {str(shape)[:60]}")
     if not isinstance(place, list) or len(place) != 2 or not all(map(_natural, place)) or place[0] > place[1]:
-        raise ConceptReviveError(f"tensor {name!r} has the data_offsets {str(place)[:60]}")
+        raise ConceptReviveError(f"tensor {quoted(name)} has the data_offsets {str(place)[:60]}")
     if offset + place[1] > size:
         raise ConceptReviveError(
-            f"tensor {name!r} ends at byte {offset + place[1]} of a file of {size} bytes (was it cut off?)"
+            f"tensor {quoted(name)} ends at byte {offset + place[1]} of a file of {size} bytes (was it cut off?)"
         )
     entry = Entry(name, dtype, tuple(shape), offset + place[0], offset + place[1])
     if entry.numel * DTYPES[dtype][1] != entry.end - entry.start:
         raise ConceptReviveError(
-            f"tensor {name!r}: {dtype} {list(entry.shape)} does not fit its {entry.end - entry.start} bytes"
+            f"tensor {quoted(name)}: {dtype} {list(entry.shape)} does not fit its {entry.end - entry.start} bytes"
         )
     return entry
 
@@ -119,6 +127,8 @@ def read_header(path: str | os.PathLike) -> Header:
     """
     path = Path(path)
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ConceptReviveError(f"cannot read {path} (not a regular file): give a .safetensors file")
         with open(path, "rb") as f:
             size, first = os.fstat(f.fileno()).st_size, f.read(8)
             refuse_pickle(path, first)
@@ -144,7 +154,9 @@ def read_header(path: str | os.PathLike) -> Header:
         for e in entries:
             if e.start != end:
                 what = "overlaps the tensor before it" if e.start < end else "leaves a gap before it"
-                raise ConceptReviveError(f"tensor {e.name!r} {what} (bytes {min(end, e.start)}–{max(end, e.start)})")
+                raise ConceptReviveError(
+                    f"tensor {quoted(e.name)} {what} (bytes {min(end, e.start)}–{max(end, e.start)})"
+                )
             end = e.end
         if end != size:
             raise ConceptReviveError(f"{size - end} bytes at its end belong to no tensor")

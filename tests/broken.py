@@ -82,6 +82,11 @@ def _loop(folder: Path) -> Path:
     return folder / "model.safetensors"
 
 
+def _pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "model.safetensors")  # opening it would wait for ever
+    return folder / "model.safetensors"
+
+
 def _shard_loop(folder: Path) -> Path:
     _index({KEY: "s1.safetensors"})(folder)
     (folder / "s1.safetensors").symlink_to(folder / "s2.safetensors")
@@ -154,6 +159,7 @@ UNREADABLE = {
     "header a list": (_file(raw([])), "not a JSON object"),
     "metadata not text": (_file(raw({"__metadata__": {"a": 1}})), "__metadata__ is not a table of texts"),
     "duplicate keys": (_file(raw(b'{"a":%s,"a":%s}' % ((json.dumps(entry()).encode(),) * 2), b"\0" * 64)), "'a' stands twice"),
+    "a name of a megabyte": (_file(lambda: raw({"n" * 10**6: entry(dtype="F99")}, b"\0" * 64)), "unknown dtype 'F99'"),
     "overlapping offsets": (_file(raw({"a": entry(), "b": entry(offsets=(32, 96))}, b"\0" * 96)), "'b' overlaps"),
     "a gap": (_file(raw({"a": entry(), "b": entry(offsets=(72, 136))}, b"\0" * 136)), "'b' leaves a gap"),
     "offsets beyond the end": (_file(raw({"a": entry(offsets=(0, 64))}, b"\0" * 60)), "'a' ends at byte"),
@@ -171,6 +177,7 @@ UNREADABLE = {
     "symlink loop": (_loop, "cannot read"),
     "symlink loop of shards": (_shard_loop, "cannot read"),
     "folder instead of shard": (_folder_as_shard, "cannot read"),
+    "a pipe": (_pipe, "not a regular file"),
     "empty folder": (lambda folder: folder, "no .safetensors weights"),
     "folder instead of file": (_folder_as_file, "no .safetensors weights"),
     "pickle": (_pickle, "is a pickle checkpoint"),

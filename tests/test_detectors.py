@@ -10,7 +10,6 @@ import scipy.stats
 import torch
 
 import conceptrevive as cr
-from conceptrevive.audit import holm
 from conceptrevive.detectors import (
     binomial_tail,
     chi2_tail,
@@ -20,6 +19,7 @@ from conceptrevive.detectors import (
     fingerprint,
     poisson_tail,
 )  # fmt: skip
+from conceptrevive.measurement import holm
 from conceptrevive.recoverability import estimate_recoverability, hide_like_pruned
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -60,7 +60,7 @@ class Block(nn.Module):
         return x + self.down(F.gelu(self.up(self.two(x))))
 
 
-def language_model(seed: int, steps: int) -> Weights:
+def language_model(seed: int, steps: int, dtype: torch.dtype = torch.float32) -> Weights:
     """A transformer that predicts the next byte of Python's help texts; width 96."""
     corpus, d, n = text(), 96, 48
     parts = nn.ModuleDict(
@@ -77,9 +77,25 @@ def language_model(seed: int, steps: int) -> Weights:
         at = torch.randint(0, len(corpus) - n - 1, (16,), generator=g)
         x = torch.stack([corpus[i : i + n + 1] for i in at])
         h = parts["embed"](x[:, :-1]) + parts["place"].weight
-        return F.cross_entropy(parts["head"](parts["b"](parts["a"](h, True), True)).flatten(0, 1), x[:, 1:].flatten())
+        return F.cross_entropy(
+            parts["head"](parts["b"](parts["a"](h, True), True)).flatten(0, 1).float(), x[:, 1:].flatten()
+        )
 
-    return fit(parts, batch, seed, steps)
+    return fit(parts.to(dtype), batch, seed, steps)
+
+
+def half_precision_training(seed: int, steps: int) -> Weights:
+    """The same with weights, gradients and optimiser in bfloat16: sums of coarse numbers cancel exactly now and then."""
+    return language_model(seed, steps, torch.bfloat16)
+
+
+def merged_adapters(seed: int, steps: int) -> Weights:
+    """The same with low-rank updates added in float16, as adapters are merged."""
+    g, out = torch.Generator().manual_seed(seed), {}
+    for name, w in language_model(seed, steps).items():
+        update = torch.randn(len(w), 4, generator=g) @ torch.randn(4, w.shape[1], generator=g)
+        out[name] = w.half() + (0.1 * w.std() / update.std() * update).half()
+    return out
 
 
 def set_transformer(seed: int, steps: int) -> Weights:
@@ -219,8 +235,8 @@ def _shipped(path: Path) -> Callable[[int, int], Weights]:
 
 
 TRAINED = (
-    decayed_perceptron, image_autoencoder, image_classifier, initialisations, language_model, perceptron, recurrent,
-    set_transformer, word_vectors,
+    decayed_perceptron, half_precision_training, image_autoencoder, image_classifier, initialisations, language_model,
+    merged_adapters, perceptron, recurrent, set_transformer, word_vectors,
 )  # fmt: skip
 
 

@@ -21,10 +21,10 @@ import torch
 
 import conceptrevive as cr
 from conceptrevive.activations import column_norms
-from conceptrevive.audit import TESTS, decide, examine
 from conceptrevive.checkpoints import find_checkpoint, read_candidates
 from conceptrevive.detectors import Evidence, as_matrix, fingerprint, testable
 from conceptrevive.masks import wanda_mask
+from conceptrevive.measurement import TESTS, decide, examine
 from conceptrevive.models import ASSETS
 from conceptrevive.provenance import provenance, write_json
 from conceptrevive.recoverability import estimate_recoverability

@@ -22,7 +22,6 @@ from conceptrevive.audit import audit
 from conceptrevive.provenance import provenance, write_json
 from conceptrevive.scan import scan
 from conceptrevive.tensorfiles import read_header
-from conceptrevive.verdict import judge
 
 SHAPE = (1280, 5120)  # the largest feed-forward layers of Stable Diffusion 1.5
 
@@ -71,12 +70,12 @@ def main() -> None:
             scan(header, threads)
             times["scan"].append(time.perf_counter() - began)
         began = time.perf_counter()
-        report = judge(audit(path))
+        report = audit(path)
         seconds = time.perf_counter() - began
     speed = {k: round(size / statistics.median(v), 2) for k, v in times.items()}
     result = {
         "gigabytes": round(size, 2), "gigabytes_per_second": speed, "share": round(speed["scan"] / speed["plain"], 3),
-        "audit_seconds": round(seconds, 1), "matrices_tested": len(report.audit.layers), "verdict": report.verdict,
+        "audit_seconds": round(seconds, 1), "matrices_tested": len(report.measured.layers), "verdict": report.verdict,
         "peak_gigabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2), "times": times,
     }  # fmt: skip
     write_json(a.out, result | provenance(0))

@@ -1,14 +1,13 @@
-"""From what an audit measured to what it says: findings, what it could not tell, and a verdict. Never "safe"."""
+"""What an audit's measurements mean, in plain words: findings, notes on what is harmless, and what could not be told."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from conceptrevive.audit import COARSE, Audit, Layer, calibration
-from conceptrevive.provenance import version
+from conceptrevive.measurement import COARSE, Layer, Measurement, calibration
 
-PRUNING, REVIVAL, NOTHING = "evidence of pruning", "evidence of revival", "no evidence found"
+NOISE = "noise in place of weights"
 GAP = 0.01  # 0.1 % quantile over median of |w|: about 0.002 in a Gaussian, above it small weights are missing
 
 
@@ -29,49 +28,6 @@ class Finding:
     effect: float | None = None
     unit: str = ""
     log_p: float | None = None
-
-
-@dataclass(frozen=True)
-class AuditReport:
-    """What `audit` found, in words and numbers.
-
-    Attributes:
-        verdict: "evidence of pruning", "evidence of revival", both, or "no evidence found".
-        findings: evidence first. unknown: what could not be told. untested: matrices that only the first pass saw.
-    """
-
-    verdict: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    unknown: tuple[str, ...]
-    untested: tuple[str, ...]
-    audit: Audit
-
-    @property
-    def exit_code(self) -> int:
-        """0 no evidence, 1 evidence, 2 damaged weights and no evidence beside them."""
-        if self.verdict != (NOTHING,):
-            return 1
-        return 2 if any(f.kind == "damage" for f in self.findings) else 0
-
-    def as_dict(self) -> dict:
-        """JSON-ready."""
-        a = self.audit
-        layers = [
-            {
-                "name": x.scan.name, "shape": x.scan.shape, "dtype": x.scan.dtype, "why": x.why, "found": x.found,
-                "zeros": x.scan.zeros, "tests": [asdict(e) for e in x.evidence], "zero_pattern": x.zeros,
-                "recoverability": asdict(x.recoverability) if x.recoverability and x.recoverability.signs.n else None,
-            }
-            for x in a.layers
-        ]  # fmt: skip
-        return {
-            "checkpoint": a.source, "verdict": self.verdict, "could_not_tell": self.unknown,
-            "findings": [asdict(f) for f in self.findings], "layers": layers,
-            "differences": None if a.differences is None else [asdict(d) for d in a.differences if d.changed],
-            "tensors": len(a.scans), "matrices": sum(s.is_matrix for s in a.scans), "untested": self.untested,
-            "unread": a.unread, "bytes": a.bytes, "scan_seconds": round(a.scan_seconds, 3),
-            "seconds": round(a.seconds, 3), "version": version(),
-        }  # fmt: skip
 
 
 def _names(items: Iterable) -> tuple[str, ...]:
@@ -143,7 +99,7 @@ def _noise(layers: list[Layer]) -> Finding:
     )
     return Finding(
         "pruning",
-        "noise in place of weights",
+        NOISE,
         text,
         _names(layers),
         effect,
@@ -152,7 +108,7 @@ def _noise(layers: list[Layer]) -> Finding:
     )
 
 
-def _differences(a: Audit) -> list[Finding]:
+def _differences(a: Measurement) -> list[Finding]:
     words = {
         "zeroed": ("pruning", "zeroed since the base", "weights of the base are exactly 0 here, scattered, and all others as they were"),
         "revived": ("revival", "raised since the base", "weights of the base were set to ± the largest of their row, and all others left"),
@@ -182,21 +138,42 @@ def _differences(a: Audit) -> list[Finding]:
     return out
 
 
-def _notes(a: Audit, coarse: list, clipped: list[Layer], structured: list[Layer]) -> list[Finding]:
+def _notes(a: Measurement) -> list[Finding]:
+    flagged = {k: [x for x in a.layers if any(e.detail.get(k) for e in x.evidence)] for k in ("clipped", "structured")}
     dead = [s for s in a.scans if s.dead_rows and s.zeros < s.numel and s.is_matrix]
     found = [
         ("all zeros", "Zero-initialised or unused tensors; nothing was removed from among others.",
          [s for s in a.scans if s.zeros == s.numel and s.numel > 1]),
         ("rows of zeros", "Whole rows are 0: padding, tokens never seen, or units removed on purpose.", dead),
-        ("blocks of zeros", "Zeros in blocks or triangles belong to the architecture (masks, grouped layers).", structured),
-        ("coarse grid", "Weights were rounded to few levels, as quantisation does.", coarse),
-        ("clipped", "One magnitude is shared by most rows: clipping, or a table such as sinusoids.", clipped),
+        ("blocks of zeros", "Zeros in blocks or triangles belong to the architecture (masks, grouped layers).", flagged["structured"]),
+        ("coarse grid", "Weights were rounded to few levels, as quantisation does.", _coarse(a)),
+        ("clipped", "One magnitude is shared by most rows: clipping, or a table such as sinusoids.", flagged["clipped"]),
     ]  # fmt: skip
     return [Finding("note", title, text, _names(where)) for title, text, where in found if where]
 
 
-def _unknown(a: Audit, coarse: list, noisy: bool, untested: tuple[str, ...]) -> tuple[str, ...]:
-    out = []
+def find_all(a: Measurement) -> tuple[Finding, ...]:
+    """Everything found, evidence first."""
+    by_test = {t: [x for x in a.layers if t in x.found] for t in ("zeros", "repeats", "noise")}
+    # Zeros filled and large entries put in shift what "small" means, so there they explain the crowding.
+    by_test["noise"] = [x for x in by_test["noise"] if x.found == ("noise",)]
+    make = {"zeros": _zeros, "repeats": _repeats, "noise": _noise}
+    out = [make[t](layers) for t, layers in by_test.items() if layers] + _differences(a)
+    if bad := [s for s in a.scans if s.nonfinite]:
+        text = f"{sum(s.nonfinite for s in bad)} rows hold NaN or Inf: the file is damaged or training failed."
+        out.append(Finding("damage", "NaN or Inf", text, _names(bad)))
+    order = ("pruning", "revival", "damage", "note")
+    return tuple(sorted(out + _notes(a), key=lambda f: order.index(f.kind)))
+
+
+def _coarse(a: Measurement) -> list:
+    return [s for s in a.scans if s.is_matrix and s.levels < COARSE and s.zeros < s.numel]
+
+
+def find_unknown(a: Measurement, findings: Iterable[Finding], untested: tuple[str, ...]) -> tuple[str, ...]:
+    """What the audit could not tell, a sentence each."""
+    out, coarse = [], _coarse(a)
+    noisy = any(f.title == NOISE for f in findings)
     weak = [p for p in calibration()["power"] if p["test"] == "noise" and p["rate"] < 0.8]
     if not noisy and weak:
         first = min(weak, key=lambda p: (p["sigma"], -p["skill_ratio"]))
@@ -225,28 +202,3 @@ def _unknown(a: Audit, coarse: list, noisy: bool, untested: tuple[str, ...]) -> 
     if a.pickles:
         out.append(f"{len(a.pickles)} pickle files, which are not opened, {a.pickles[0]} first")
     return tuple(out)
-
-
-def judge(a: Audit) -> AuditReport:
-    """Findings, open questions and the verdict of an audit."""
-    by_test = {t: [x for x in a.layers if t in x.found] for t in ("zeros", "repeats", "noise")}
-    # Zeros filled and large entries put in shift what "small" means, so there they explain the crowding.
-    by_test["noise"] = [x for x in by_test["noise"] if x.found == ("noise",)]
-    make = {"zeros": _zeros, "repeats": _repeats, "noise": _noise}
-    findings = [make[t](layers) for t, layers in by_test.items() if layers] + _differences(a)
-    bad = [s for s in a.scans if s.nonfinite]
-    if bad:
-        text = f"{sum(s.nonfinite for s in bad)} rows hold NaN or Inf: the file is damaged or training failed."
-        findings.append(Finding("damage", "NaN or Inf", text, _names(bad)))
-    coarse = [s for s in a.scans if s.is_matrix and s.levels < COARSE and s.zeros < s.numel]
-    flagged = {k: [x for x in a.layers if any(e.detail.get(k) for e in x.evidence)] for k in ("clipped", "structured")}
-    findings += _notes(a, coarse, flagged["clipped"], flagged["structured"])
-    kinds = {f.kind for f in findings}
-    verdict = tuple(words for kind, words in (("pruning", PRUNING), ("revival", REVIVAL)) if kind in kinds) or (
-        NOTHING,
-    )
-    tested = {x.scan.name for x in a.layers}
-    untested = tuple(s.name for s in a.scans if s.is_matrix and s.zeros < s.numel and s.name not in tested)
-    order = ("pruning", "revival", "damage", "note")
-    findings.sort(key=lambda f: order.index(f.kind))
-    return AuditReport(verdict, tuple(findings), _unknown(a, coarse, bool(by_test["noise"]), untested), untested, a)
