@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import os
 from html import escape
 
@@ -80,7 +81,7 @@ def _numbers(f: Finding) -> str:
     if f.effect is not None:
         parts.append(f"effect {f.effect:.3g} {f.unit}")
     if f.log_p is not None:
-        parts.append(f"p ≤ 10^{f.log_p:.0f}")
+        parts.append(f"p ≤ 10^{math.ceil(f.log_p)}")
     return ", ".join(parts)
 
 
@@ -110,7 +111,9 @@ def _row(x: Layer) -> str:
     ]
     for test in ("zeros", "repeats", "noise"):
         e = by_test.get(test)
-        cells.append("–" if e is None else f"{e.effect:.3g} (10^{e.log_p:.0f}){' found' if test in x.found else ''}")
+        cells.append(
+            "–" if e is None else f"{e.effect:.3g} (10^{math.ceil(e.log_p)}){' found' if test in x.found else ''}"
+        )
     r = x.recoverability
     cells.append(f"{r.signs.value:.0%} of {r.signs.n}" if r and r.signs.n else "–")
     return "<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
