@@ -15,7 +15,7 @@ SOURCES := $(wildcard notebooks/*.py notebooks/*.ipynb conceptrevive/*.py) $(she
 
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test test-slow lint format sync notebooks book artwork train measure card clean
+.PHONY: help demo test test-slow lint format sync notebooks book artwork train measure rates card clean
 
 help:
 	@echo "make demo       erase, revive and defend one concept; writes demo/demo.png and demo/demo.json"
@@ -95,6 +95,10 @@ measure: $(FULL)
 	$(BIN)/python -m training.quality --out results/pocket/quality.json
 	$(BIN)/python -m conceptrevive.phenomenon --out results/pocket/phenomenon.json
 	$(MAKE) card
+
+# The audit's false positives and power, and the limits that follow; goes on where it stopped.
+rates: $(FULL)
+	$(BIN)/python -m training.audit_rates --out results/audit/rates.json --install
 
 card: $(FULL)
 	$(BIN)/python tools/model_card.py

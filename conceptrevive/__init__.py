@@ -3,6 +3,7 @@
 The data flow, one direction: pipeline → activations → masks → pruned → completed → revived → images → scores.
 """
 
+from conceptrevive.audit import AuditReport, audit
 from conceptrevive.completion import Completion, complete
 from conceptrevive.concepts import Concept, Probe, Settings, get_concept, paper_concepts, pocket_concepts
 from conceptrevive.defence import modified_probability, obfuscate
@@ -19,8 +20,8 @@ from conceptrevive.statistics import Rate, paired_difference, wilson
 __version__ = version()
 
 __all__ = [
-    "Completion", "Concept", "ConceptReviveError", "MaskSet", "Outcomes", "Probe", "Rate", "Settings", "candidate_layers",
-    "complete", "complete_layers", "evaluate", "generate", "get_concept", "guess_masks", "load_pipeline", "locate",
-    "modified_probability", "obfuscate", "paired_difference", "paper_concepts", "pocket_concepts", "prune", "read_weights",
-    "retain_signs", "revive", "sign_accuracy", "swapped", "wilson", "write_weights", "zero_masks",
+    "AuditReport", "Completion", "Concept", "ConceptReviveError", "MaskSet", "Outcomes", "Probe", "Rate", "Settings", "audit",
+    "candidate_layers", "complete", "complete_layers", "evaluate", "generate", "get_concept", "guess_masks", "load_pipeline",
+    "locate", "modified_probability", "obfuscate", "paired_difference", "paper_concepts", "pocket_concepts", "prune",
+    "read_weights", "retain_signs", "revive", "sign_accuracy", "swapped", "wilson", "write_weights", "zero_masks",
 ]  # fmt: skip

@@ -1,62 +1,50 @@
-"""Folder to folder: rewrite the few tensors an operation changes, copy everything else as it is."""
+"""Checkpoints on disk: find their weight files and read layers.
+
+A checkpoint is a .safetensors file, a sharded index (*.safetensors.index.json), a diffusers component or pipeline folder,
+"pocket", or a hub id.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models import CANDIDATES, Weights, resolve
-from conceptrevive.provenance import version
+from conceptrevive.models import CANDIDATES, POCKET, Weights, resolve
+from conceptrevive.tensorfiles import (
+    AGAIN,
+    CONVERT,
+    PICKLES,
+    Header,
+    opened,
+    quoted,
+    read_header,
+    read_tensor,
+    refuse_pickle,
+)
 
 COMPONENTS = ("unet", "transformer")
+INDEX = ".safetensors.index.json"
 
 
-def component_folder(folder: Path) -> Path:
-    """The denoiser's folder within a pipeline folder, or `folder` itself if it is a component."""
-    if not (folder / "model_index.json").exists():
-        return folder
-    for name in COMPONENTS:
-        if (folder / name).is_dir():
-            return folder / name
-    raise ConceptReviveError(
-        f"{folder} has neither a unet nor a transformer folder: give a diffusers text-to-image pipeline"
-    )
-
-
-def weight_files(component: Path) -> list[Path]:
-    """The component's safetensors files, shards by their index. Raises ConceptReviveError if there are none."""
-    indices = sorted(component.glob("*.safetensors.index.json"))
-    if indices:
-        names = sorted(set(json.loads(indices[0].read_text())["weight_map"].values()))
-        files = [component / n for n in names]
-        for f in files:
-            if f.resolve().parent != component.resolve():
-                raise ConceptReviveError(
-                    f"{indices[0]} points outside its folder ({f.name}): do not use this checkpoint"
-                )
-            if not f.exists():
-                raise ConceptReviveError(f"{f} is missing, though {indices[0].name} names it: download the model again")
-        return files
-    plain = component / "diffusion_pytorch_model.safetensors"
-    files = [plain] if plain.exists() else sorted(component.glob("*.safetensors"))
-    if not files:
-        raise ConceptReviveError(
-            f"{component} holds no .safetensors weights: pickle files (.bin, .ckpt) are not read; "
-            "save the model again with save_pretrained(…, safe_serialization=True)"
-        )
-    return files
-
-
-def local_folder(model: str | os.PathLike, revision: str | None = None) -> Path:
-    """The folder of `pocket`, a local folder, or a hub model (downloaded, safetensors only)."""
+def find_checkpoint(model: str | os.PathLike, revision: str | None = None) -> Path:
+    """The file or folder of `pocket`, a local path, or a hub model (downloaded, safetensors only)."""
+    path = Path(model)
+    if model != POCKET and os.path.lexists(path):
+        try:
+            if path.stat() and path.is_file() and not path.name.endswith(INDEX):
+                refuse_pickle(path)
+        except OSError as e:
+            raise ConceptReviveError(
+                f"cannot read {path} ({e.strerror or e}): give a .safetensors file or a folder"
+            ) from e
+        return path
+    if path.suffix in (".safetensors", ".json", *PICKLES):
+        raise ConceptReviveError(f"there is no file {str(model)!r}: give an existing .safetensors file or a folder")
     source = resolve(model)
     if Path(source).is_dir():
         return Path(source)
@@ -71,76 +59,135 @@ def local_folder(model: str | os.PathLike, revision: str | None = None) -> Path:
         raise ConceptReviveError(f"cannot download {source!r}: {reason}") from e
 
 
-def read_candidates(folder: Path, names=None) -> Weights:
-    """{module name: weight} of the feed-forward layers (or of `names`) in a pipeline or component folder."""
-    out: Weights = {}
-    for file in weight_files(component_folder(folder)):
-        try:
-            with safe_open(file, "pt") as f:
-                for key in f.keys():
-                    module = key.removesuffix(".weight")
-                    wanted = module.endswith(CANDIDATES) if names is None else module in names
-                    if key != module and wanted:
-                        out[module] = f.get_tensor(key)
-        except (SafetensorError, OSError) as e:
-            raise ConceptReviveError(f"cannot read {file} ({e}): the file is damaged, download it again") from e
-    absent = sorted(set(names or ()) - set(out))
-    if absent:
-        raise ConceptReviveError(f"{absent[0]}: {folder} has no such layer: locate on this model first")
-    if not out:
-        raise ConceptReviveError(
-            f"{folder} has no feed-forward layer {CANDIDATES!r}: is it a diffusion transformer or UNet?"
-        )
+def component_folder(folder: Path) -> Path:
+    """The denoiser's folder within a pipeline folder, or `folder` itself if it is a component."""
+    if not (folder / "model_index.json").exists():
+        return folder
+    for name in COMPONENTS:
+        if (folder / name).is_dir():
+            return folder / name
+    raise ConceptReviveError(
+        f"{folder} has neither a unet nor a transformer folder: give a diffusers text-to-image pipeline"
+    )
+
+
+def _shards(index: Path) -> dict[str, set[str]]:
+    """{shard's file name: names of its tensors}, as the index has them."""
+    try:
+        table = json.loads(index.read_bytes())["weight_map"]
+        if not table or not all(isinstance(v, str) for v in table.values()):
+            raise TypeError("weight_map")
+    except OSError as e:
+        raise ConceptReviveError(f"cannot read {index} ({e.strerror or e}): {AGAIN}") from e
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
+        raise ConceptReviveError(f"{index} is no index of shards (weight_map missing or broken): {AGAIN}") from e
+    shards: dict[str, set[str]] = {}
+    for key, name in table.items():
+        if Path(name).name != name or "\\" in name or "\0" in name or not name.endswith(".safetensors"):
+            raise ConceptReviveError(
+                f"{index}: tensor {quoted(key)} points outside its folder ({quoted(name)}): do not use this checkpoint"
+            )
+        shards.setdefault(name, set()).add(key)
+    return shards
+
+
+def weight_files(source: Path) -> list[Header]:
+    """Checked headers of a file's, an index's or a component folder's weights.
+
+    Raises:
+        ConceptReviveError: no safetensors there, a damaged file, or an index that does not say what its shards hold.
+    """
+    if source.name.endswith(INDEX):
+        indices, folder = [source], source.parent
+    elif source.is_dir():
+        indices, folder = sorted(source.glob(f"*{INDEX}"), key=lambda p: len(p.name)), source
+    else:
+        return [read_header(source)]
+    plain = folder / "diffusion_pytorch_model.safetensors"
+    if not indices or (plain.exists() and not source.name.endswith(INDEX)):
+        files = [plain] if plain.exists() else sorted(folder.glob("*.safetensors"))
+        if not files:
+            raise ConceptReviveError(
+                f"{folder} holds no .safetensors weights: pickle files (.bin, .ckpt) are not read; "
+                "save the model again with save_pretrained(…, safe_serialization=True)"
+            )
+        return [read_header(f) for f in files]
+    out = []
+    for name, keys in sorted(_shards(indices[0]).items()):
+        if not os.path.lexists(folder / name):
+            raise ConceptReviveError(
+                f"{folder / name} is missing, though {indices[0].name} names it: download the model again"
+            )
+        header = read_header(folder / name)
+        if differing := sorted(keys ^ header.entries.keys()):
+            what = "lacks" if differing[0] in keys else "holds, unknown to the index,"
+            raise ConceptReviveError(f"{header.path} {what} tensor {quoted(differing[0])}: {AGAIN}")
+        out.append(header)
     return out
 
 
-def edit_folder(
-    model: str | os.PathLike, out: str | os.PathLike, edit: Callable[[Weights], Weights], *, note: dict,
-    names=None, revision: str | None = None,
-) -> Weights:  # fmt: skip
-    """Copy a model's folder to `out` with the weights that `edit` returns; nothing is left behind on failure.
+def denoiser_part(source: Path) -> Path:
+    """What holds the denoiser's weights: a pipeline's component, or a file or component itself."""
+    return component_folder(source) if source.is_dir() else source
 
-    Args:
-        edit: gets {module name: weight} and returns those to write, same shapes and dtypes.
-        note: what was done, for the changed files' metadata.
-        names: modules to hand to `edit`; None takes every feed-forward candidate.
 
-    Returns: the weights written.
+def all_weight_files(source: Path) -> tuple[dict[str, list[Header]], list[Path]]:
+    """Every weight that would be published: {where: files} of each component, variants by themselves, and the pickles.
+
+    Raises:
+        ConceptReviveError: as `weight_files`, also for a component that has pickles only, or is a link.
     """
-    source, out = local_folder(model, revision), Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConceptReviveError(f"{out} exists already: choose another --out or remove it")
-    changed = edit(read_candidates(source, names))
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(
-            source, temporary, ignore=shutil.ignore_patterns("*.bin", "*.ckpt", "*.pt", "*.msgpack", ".git*")
-        )
-        for file in weight_files(component_folder(temporary)):
-            _rewrite(file, changed, note)
-        if out.exists():
-            out.rmdir()
-        os.replace(temporary, out)
-    except OSError as e:
+    if not source.is_dir():
+        return {"": weight_files(source)}, []
+    parts = [source]
+    if (source / "model_index.json").exists():
+        parts += sorted(p for p in source.iterdir() if p.is_dir() and not p.name.startswith("."))
+    out: dict[str, list[Header]] = {}
+    pickles: list[Path] = []
+    for part in parts:
+        if part is not source and part.is_symlink():
+            raise ConceptReviveError(f"{part} is a link to a folder: put the folder itself there, or remove the link")
+        here = sorted(f for f in part.iterdir() if f.suffix in PICKLES)
+        there = sorted(part.glob("*.safetensors"))
+        pickles += here
+        if here or there or any(part.glob(f"*{INDEX}")) or len(parts) == 1:
+            if part is source and len(parts) > 1:
+                used: list[Header] = []  # single files beside a pipeline
+            else:
+                used = out["" if part is source else f"{part.name}/"] = weight_files(part)
+            seen = {h.path for h in used}
+            out |= {f"{f.relative_to(source)}/": [read_header(f)] for f in there if f not in seen}
+    if not out:
+        raise ConceptReviveError(f"{source} holds no .safetensors weights in any component: {CONVERT}")
+    return out, pickles
+
+
+def read_candidates(source: Path, names: Iterable[str] | None = None) -> Weights:
+    """{module name: weight} of the feed-forward layers (or of `names`) of a checkpoint's denoiser.
+
+    Raises:
+        ConceptReviveError: damaged files, no such layer, or one that is no finite float matrix.
+    """
+    out: Weights = {}
+    wanted = None if names is None else set(names)
+    for header in weight_files(denoiser_part(source)):
+        with opened(header) as f:
+            for key in header.entries:
+                module = key.removesuffix(".weight")
+                if key == module or not (module.endswith(CANDIDATES) if wanted is None else module in wanted):
+                    continue
+                weight = out[module] = read_tensor(header, key, f)
+                if not weight.is_floating_point() or weight.ndim != 2 or not weight.numel():
+                    raise ConceptReviveError(
+                        f"{header.path}: tensor {quoted(key)} is {weight.dtype} {list(weight.shape)}, not a float matrix: "
+                        "give the model as it was before it was quantised"
+                    )
+                if not torch.isfinite(weight.float()).all():
+                    raise ConceptReviveError(f"{header.path}: tensor {quoted(key)} holds NaN or Inf: {AGAIN}")
+    if absent := sorted((wanted or set()) - set(out)):
+        raise ConceptReviveError(f"{absent[0]}: {source} has no such layer: locate on this model first")
+    if not out:
         raise ConceptReviveError(
-            f"cannot write {out} ({e.strerror or e}): choose a writable place with enough room"
-        ) from e
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return changed
-
-
-def _rewrite(file: Path, changed: Weights, note: dict) -> None:
-    with safe_open(file, "pt") as f:
-        keys = list(f.keys())
-        if not any(k.removesuffix(".weight") in changed for k in keys if k.endswith(".weight")):
-            return
-        metadata = dict(f.metadata() or {"format": "pt"})
-        tensors: dict[str, torch.Tensor] = {k: f.get_tensor(k) for k in keys}
-    for name, weight in changed.items():
-        if (key := f"{name}.weight") in tensors:
-            tensors[key] = weight.to(tensors[key].dtype).contiguous()
-    metadata["conceptrevive"] = json.dumps(note | {"version": version()})
-    file.unlink()  # a hub cache may be hard-linked: never write through
-    save_file(tensors, file, metadata=metadata)
+            f"{source} has no feed-forward layer {CANDIDATES!r}: is it a diffusion transformer or UNet?"
+        )
+    return out

@@ -1,4 +1,4 @@
-"""The command line: `conceptrevive demo | locate | prune | revive | obfuscate | evaluate | concepts`."""
+"""The command line: `conceptrevive demo | locate | prune | revive | obfuscate | evaluate | audit | concepts`."""
 
 from __future__ import annotations
 
@@ -64,6 +64,17 @@ def _parser() -> argparse.ArgumentParser:
     p = sub.add_parser("evaluate", parents=[model, common, which], help="draw the concept and judge it")
     p.add_argument("--images", type=int, default=50)
     p.add_argument("--retained", type=int, default=None, help="pictures of other concepts; default: one each")
+    p = sub.add_parser(
+        "audit", help="look for what pruning and revival leave; exit code 0 none found, 1 some, 2 could not"
+    )
+    p.add_argument("model", metavar="CHECKPOINT", help=".safetensors file, index of shards, folder, or hub id")
+    p.add_argument("--base", default=None, help="the checkpoint it was made from, to compare with")
+    p.add_argument("--deep", action="store_true", help="test every matrix, not a sample")
+    p.add_argument("--html", default=None, metavar="FILE", help="write a report with pictures")
+    p.add_argument("--json", action="store_true", help="print the result as JSON")
+    p.add_argument("--seed", type=int, default=0, help="of the sample")
+    p.add_argument("--revision", default=None, help="branch, tag or commit of a hub model")
+    p.add_argument("--base-revision", default=None)
     sub.add_parser("concepts", parents=[common], help="list the presets")
     return ap
 
@@ -105,9 +116,9 @@ def _locate(a) -> dict:
 
 
 def _edit(a, edit, note: dict, names=None) -> dict:
-    from conceptrevive.checkpoints import edit_folder
+    from conceptrevive.editing import edit_checkpoint
 
-    changed = edit_folder(a.model, a.out, edit, note=note, names=names, revision=a.revision)
+    changed = edit_checkpoint(a.model, a.out, edit, note=note, names=names, revision=a.revision)
     zeros = sum(int((w == 0).sum()) for w in changed.values())
     return note | {"out": a.out, "layers": len(changed), "zeros": zeros}
 
@@ -134,6 +145,10 @@ def _revive(a) -> dict:
         if masks.count == 0:
             raise ConceptReviveError(
                 f"{a.model} has no exact zeros to revive from: give --masks, or --guess a pruning rate"
+            )
+        if full := next((n for n, m in masks.items() if m.all()), None):
+            raise ConceptReviveError(
+                f"{full}: every weight is 0 or masked, nothing is left to go by: leave it out with --masks"
             )
         note["revived"] = masks.count
         return revive(weights, masks, solver=a.solver, top_k=a.top_k, magnitude=a.magnitude, seed=a.seed)
@@ -172,6 +187,16 @@ def _evaluate(a) -> dict:
     }  # fmt: skip
 
 
+def _audit(a) -> dict:
+    from conceptrevive.audit import audit
+    from conceptrevive.report import audit_text, write_html
+
+    report = audit(a.model, base=a.base, deep=a.deep, seed=a.seed, revision=a.revision, base_revision=a.base_revision)
+    if a.html:
+        write_html(report, a.html)
+    return {"exit_code": report.exit_code} | (report.as_dict() if a.json else {"text": audit_text(report)})
+
+
 def _concepts(a) -> dict:
     from conceptrevive.concepts import paper_concepts, pocket_concepts
 
@@ -180,7 +205,7 @@ def _concepts(a) -> dict:
 
 COMMANDS = {
     "demo": _demo, "locate": _locate, "prune": _prune, "revive": _revive, "obfuscate": _obfuscate,
-    "evaluate": _evaluate, "concepts": _concepts,
+    "evaluate": _evaluate, "audit": _audit, "concepts": _concepts,
 }  # fmt: skip
 
 
@@ -190,6 +215,10 @@ def _text(value) -> str:
     if isinstance(value, dict):
         return "  ".join(f"{k} {_text(v)}" for k, v in value.items())
     return ", ".join(map(_text, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _one_line(error: Exception | Warning | str) -> str:
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(str(error).split()))
 
 
 def _print(result: dict) -> None:
@@ -205,18 +234,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)
+            warnings.showwarning = lambda m, *_: print(f"conceptrevive {args.command}: {_one_line(m)}", file=sys.stderr)
             result = COMMANDS[args.command](args)
     except ConceptReviveError as e:
-        print(f"conceptrevive {args.command}: {e}", file=sys.stderr)
+        print(f"conceptrevive {args.command}: {_one_line(e)}", file=sys.stderr)
+        return 2
+    except (OSError, MemoryError) as e:
+        what = (
+            f"{e.strerror} ({e.filename}): check the path, its permissions and the room"
+            if isinstance(e, OSError)
+            else "out of memory"
+        )
+        print(f"conceptrevive {args.command}: {_one_line(what)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"conceptrevive {args.command}: interrupted, nothing was left half-written", file=sys.stderr)
         return 130
-    if args.json:
-        print(json.dumps(result))
+    if args.json or "text" in result:
+        print(json.dumps(result) if args.json else result["text"])
     else:
         _print(result)
-    return 0
+    return result.get("exit_code", 0)
 
 
 if __name__ == "__main__":

@@ -115,8 +115,9 @@ def test_errors_about_the_model(tiny_folder, concept_file, mask_file, tmp_path, 
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "no folder './nowhere' here" in fails(capsys, "prune", "./nowhere", "--masks", mask_file, "--out", out)
-    assert "model_index.json" in fails(capsys, "prune", empty, "--masks", mask_file, "--out", out)
-    assert "is a file" in fails(capsys, "prune", mask_file, "--masks", mask_file, "--out", out)
+    assert "no .safetensors weights" in fails(capsys, "prune", empty, "--masks", mask_file, "--out", out)
+    assert "let its name end with" in fails(capsys, "prune", mask_file, "--masks", mask_file, "--out", out)
+    assert "is a file" in fails(capsys, "locate", mask_file, "--concept", concept_file, "--out", out)
     message = fails(capsys, "locate", tiny_folder, "--concept", concept_file, "--out", out, "--device", "warp")
     assert "'warp' cannot be used here" in message
     assert not out.exists()
