@@ -162,19 +162,8 @@ def pocket_concepts() -> dict[str, Concept]:
 # --- the paper's --------------------------------------------------------------------------------------------------
 
 PAPER_SCENES = (
-    "road",
-    "garden",
-    "beach",
-    "room",
-    "park",
-    "street",
-    "shelter",
-    "chair",
-    "table",
-    "bag",
-    "tree",
-    "forest",
-)
+    "road", "garden", "beach", "room", "park", "street", "shelter", "chair", "table", "bag", "tree", "forest",
+)  # fmt: skip
 
 #: Table 1's classes: name → ImageNet-1k label of ResNet-50.
 IMAGENET_OBJECTS = {
@@ -196,14 +185,8 @@ HUMANS = (
     "teacher", "doctor", "nurse", "chef", "king", "queen",
 )  # fmt: skip
 CHURCH_PLACES = (
-    "on a road",
-    "in a garden",
-    "on a beach",
-    "in a park",
-    "on a street",
-    "in a forest",
-    "in front of a house",
-)
+    "on a road", "in a garden", "on a beach", "in a park", "on a street", "in a forest", "in front of a house",
+)  # fmt: skip
 RESNET50 = "microsoft/resnet-50"
 
 
