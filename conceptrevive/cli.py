@@ -9,8 +9,10 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from conceptrevive.completion import SOLVERS
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.provenance import version
+from conceptrevive.revival import MAGNITUDES
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,9 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--guess", type=float, default=None, metavar="F", help="no zeros: take each row's share F of smallest |w|"
     )
-    p.add_argument("--solver", choices=("conditional", "paper"), default="conditional")
+    p.add_argument("--solver", choices=SOLVERS, default="conditional")
     p.add_argument("--top-k", type=float, default=0.6)
-    p.add_argument("--magnitude", choices=("max", "average", "sample"), default="max")
+    p.add_argument("--magnitude", choices=MAGNITUDES, default="max")
     p = sub.add_parser(
         "obfuscate", parents=[model, common], help="fill the located weights with noise instead of zeros"
     )
