@@ -10,13 +10,15 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.files import replacing
 from conceptrevive.models import CANDIDATES, Weights, resolve
 from conceptrevive.provenance import version
 
 COMPONENTS = ("unet", "transformer")
+#: Of safetensors headers.
+DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def component_folder(folder: Path) -> Path:
@@ -132,15 +134,21 @@ def edit_folder(
 
 
 def _rewrite(file: Path, changed: Weights, note: dict) -> None:
-    with safe_open(file, "pt") as f:
-        keys = list(f.keys())
-        if not any(k.removesuffix(".weight") in changed for k in keys if k.endswith(".weight")):
-            return
-        metadata = dict(f.metadata() or {"format": "pt"})
-        tensors: dict[str, torch.Tensor] = {k: f.get_tensor(k) for k in keys}
-    for name, weight in changed.items():
-        if (key := f"{name}.weight") in tensors:
-            tensors[key] = weight.to(tensors[key].dtype).contiguous()
-    metadata["conceptrevive"] = json.dumps(note | {"version": version()})
-    file.unlink()  # a hub cache may be hard-linked: never write through
-    save_file(tensors, file, metadata=metadata)
+    """Write `changed` into one safetensors file; everything else is copied byte by byte and never in memory."""
+    with safe_open(file, "pt") as f:  # checks the header
+        keys = {k for k in f.keys() if k.removesuffix(".weight") in changed and k.endswith(".weight")}
+    if not keys:
+        return
+    with replacing(file) as temporary, open(file, "rb") as old, open(temporary, "wb") as new:
+        header = json.loads(old.read(int.from_bytes(old.read(8), "little")))
+        metadata = header.setdefault("__metadata__", {"format": "pt"})
+        metadata["conceptrevive"] = json.dumps(note | {"version": version()})
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        new.write(len(text).to_bytes(8, "little") + text)
+        start = new.tell()
+        shutil.copyfileobj(old, new, 1 << 20)
+        for key in keys:
+            new.seek(start + header[key]["data_offsets"][0])
+            weight = changed[key.removesuffix(".weight")].cpu().to(DTYPES[header[key]["dtype"]]).contiguous()
+            new.write(weight.view(torch.uint8).numpy().tobytes())

@@ -14,6 +14,9 @@ from conceptrevive.errors import ConceptReviveError
 
 #: float32 is used where cond₁(C) · 2⁻²⁴, the relative error it may cause, stays below this.
 FLOAT32_ERROR = 1e-3
+#: Ridges tried, from 1 down and up, and the columns on which they are.
+RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
+LEFT_OUT_COLUMNS = 512
 
 
 def ledoit_wolf(z: torch.Tensor, gram: torch.Tensor | None = None) -> torch.Tensor:
@@ -38,6 +41,47 @@ def ledoit_wolf(z: torch.Tensor, gram: torch.Tensor | None = None) -> torch.Tens
     return share / (1 - share)
 
 
+def leave_one_out_ridge(z: torch.Tensor) -> torch.Tensor:
+    """The ridge, relative to the mean diagonal, that best predicts each surviving entry from the rest of its column.
+
+    Entry i of column z_j is predicted with both left out: j from the covariance, i from the column. With g = K z_j and
+    h = z_jᵀ g the error is closed (Sherman and Morrison): (g_i n / (n − h)) / (K_ii + g_i² / (n − h)). Its mean square over
+    the surviving entries of at most LEFT_OUT_COLUMNS columns is followed downhill along RIDGES.
+
+    Args:
+        z: (layers, rows, columns), 0 where missing.
+
+    Returns: (layers,).
+    """
+    n = z.shape[-1]
+    c, some = z @ z.mT / n, z[..., :: max(1, n // LEFT_OUT_COLUMNS)]
+    level, seen = c.diagonal(dim1=-2, dim2=-1).mean(-1), some != 0
+    errors: dict[int, torch.Tensor] = {}
+
+    def error(i: int) -> torch.Tensor:
+        if i not in errors:
+            shifted = c.clone()
+            shifted.diagonal(dim1=-2, dim2=-1).add_((RIDGES[i] * level)[:, None])
+            factor, failed = torch.linalg.cholesky_ex(shifted)
+            k = torch.cholesky_inverse(factor)
+            g = k @ some
+            rest = (n - (some * g).sum(-2, keepdim=True)).clamp_min(1e-3)
+            e = g * n / rest / (k.diagonal(dim1=-2, dim2=-1)[..., None] + g * g / rest)
+            mean = (e * e * seen).sum((-2, -1)) / seen.sum((-2, -1)).clamp_min(1)
+            errors[i] = torch.where((failed == 0) & torch.isfinite(mean), mean, torch.inf)
+        return errors[i]
+
+    best = torch.full_like(level, RIDGES.index(1.0), dtype=torch.long)
+    for step in (-1, 1):
+        moving = torch.ones_like(best, dtype=torch.bool)
+        while moving.any():
+            at = (best + step).clamp(0, len(RIDGES) - 1)
+            here, there = (torch.stack([error(i)[j] for j, i in enumerate(x.tolist())]) for x in (best, at))
+            moving = moving & (there < here)
+            best = torch.where(moving, at, best)
+    return torch.tensor(RIDGES, dtype=z.dtype, device=z.device)[best]
+
+
 def cross_share(z: torch.Tensor, side: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
     """How much of the covariance of `z` with `side` to believe, in [0, 1]: the part of its square that is not noise.
 
@@ -60,17 +104,17 @@ def column_model(
     In float32 where the condition number allows and `z` is no finer, for all of a stack or for none.
 
     Args:
-        z: (…, rows, columns) float32 or float64, 0 where missing; no row and no column empty.
-        side: (…, any rows, columns), intact. ridge: None takes `ledoit_wolf`'s.
+        z: (layers, rows, columns) float32 or float64, 0 where missing; no row and no column empty.
+        side: (layers, any rows, columns), intact. ridge: None takes `leave_one_out_ridge`'s.
 
-    Returns: (…, rows, rows), its dtype the one to go on in, and None or (…, rows, columns).
+    Returns: (layers, rows, rows), its dtype the one to go on in, and None or (layers, rows, columns).
 
     Raises:
         ConceptReviveError: the covariance is not positive definite, even in float64.
     """
     n = z.shape[-1]
     c = z @ z.mT
-    relative = ledoit_wolf(z, c) if ridge is None else torch.full_like(z[..., 0, 0], ridge)
+    relative = leave_one_out_ridge(z) if ridge is None else torch.full_like(z[..., 0, 0], ridge)
     c /= n
     level = c.diagonal(dim1=-2, dim2=-1).mean(-1)
     c.diagonal(dim1=-2, dim2=-1).add_((relative * level)[..., None])

@@ -42,7 +42,7 @@ def joint_mean(
     """
     if multiple is None:
         multiple = choose_multiple(z, missing, ridge, name)
-    rows, _ = column_model(z, None, ridge, name)
+    rows = column_model(z[None], None, ridge, name)[0][0]
     x = z.to(rows.dtype)
     at = missing.nonzero(as_tuple=True)
     columns_diagonal, times_columns = _columns_precision(x, multiple)

@@ -52,16 +52,36 @@ def test_ledoit_wolf_equals_its_definition(shape):
     assert float(covariance.ledoit_wolf(z)) == pytest.approx(share / (1 - share), rel=1e-9)
 
 
-def test_ridge_is_large_for_noise_and_small_for_structure():
-    noise, structure = layer(0, rank=1, noise=1000)[0], layer(0, rank=2, noise=0.01)[0]
-    assert covariance.ledoit_wolf(noise) > 10 > 1 > covariance.ledoit_wolf(structure)
+@pytest.mark.parametrize("noise", [0.02, 0.5, 3.0])
+def test_ridge_is_the_best_of_those_tried_at_predicting_what_is_left_out(noise):
+    truth, mask = layer(1, 8, 40, rank=2, noise=noise)
+    z = truth.masked_fill(mask, 0).numpy()
+    errors = []
+    for ridge in covariance.RIDGES:
+        level, total = ridge * np.sum(z * z) / z.size, 0.0
+        for j in range(40):
+            others = np.delete(z, j, axis=1)
+            c = others @ others.T / 40 + level * np.eye(8)
+            for i in np.flatnonzero(z[:, j]):
+                rest = np.delete(np.arange(8), i)
+                total += (z[i, j] - c[i, rest] @ np.linalg.solve(c[np.ix_(rest, rest)], z[rest, j])) ** 2
+        errors.append(total)
+    chosen = float(covariance.leave_one_out_ridge(truth.masked_fill(mask, 0)[None]))
+    assert chosen == covariance.RIDGES[int(np.argmin(errors))]
+
+
+def test_ridge_grows_with_noise():
+    ridges = [float(covariance.leave_one_out_ridge(layer(0, noise=v)[0][None])) for v in (0.01, 0.5, 3.0)]
+    assert ridges[0] < ridges[1] < ridges[2]
+    shrinkage = [float(covariance.ledoit_wolf(layer(0, noise=v)[0])) for v in (0.01, 0.5, 3.0)]
+    assert shrinkage[0] < shrinkage[1] < shrinkage[2]
 
 
 @pytest.mark.parametrize(("noise", "dtype"), [(0.5, torch.float32), (1e-5, torch.float64)])
 def test_precision_follows_the_condition_number(noise, dtype):
     truth, mask = layer(1, rank=4, noise=noise, largest=False)
     single = truth.float().masked_fill(mask, 0)
-    k, _ = covariance.column_model(single, ridge=1e-9)
+    k, _ = covariance.column_model(single[None], ridge=1e-9)
     assert k.dtype == dtype
     a, b = cr.complete(single, mask, ridge=1e-9), cr.complete(single.double(), mask, ridge=1e-9)
     assert a.weight.dtype == torch.float32
@@ -163,7 +183,7 @@ def test_side_information_equals_the_dense_conditional_mean(monkeypatch):
     both = torch.cat([z, side]).numpy()
     c = both @ both.T / 60
     c[range(8), range(8)] += 0.1 * np.mean(np.diag(c)[:8])
-    c[range(8, 12), range(8, 12)] += float(covariance.ledoit_wolf(side)) * np.mean(np.diag(c)[8:])
+    c[range(8, 12), range(8, 12)] += float(covariance.leave_one_out_ridge(side[None])) * np.mean(np.diag(c)[8:])
     expected = z.numpy().copy()
     for j in range(60):
         lost = np.flatnonzero(mask[:, j].numpy())
@@ -304,7 +324,7 @@ def test_joint_equals_the_dense_matrix_normal():
     z = truth.masked_fill(mask, 0)
     x, _, converged = joint_mean(z, mask, multiple=2.0, tolerance=1e-12)
     assert converged
-    rows = np.linalg.inv(covariance.column_model(z)[0].numpy())
+    rows = np.linalg.inv(covariance.column_model(z[None])[0][0].numpy())
     level = 2 * float(covariance.ledoit_wolf(z.T)) * float(z.square().sum()) / (6 * 14)
     columns = z.numpy().T @ z.numpy() / 6 + level * np.eye(14)
     c, m = np.kron(rows, columns), mask.numpy().ravel()
