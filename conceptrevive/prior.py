@@ -19,27 +19,24 @@ from conceptrevive.hidden import hide_largest, thresholds
 
 #: Shares of the thresholds read off the survivors that are tried; 0 is the Gaussian alone.
 TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+TRUST_LAYERS = 4
 
 
-def sign_logit(mean: torch.Tensor, deviation: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-    """Log odds of w > 0 for w ~ N(mean, deviation²) given |w| > threshold."""
+def expected_value(
+    mean: torch.Tensor, deviation: torch.Tensor, threshold: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """E[w | |w| > threshold] for w ~ N(mean, deviation²), and the log odds of w > 0."""
     above, below = (mean - threshold) / deviation, (-mean - threshold) / deviation
-    return torch.special.log_ndtr(above) - torch.special.log_ndtr(below)
+    log_above, log_below = torch.special.log_ndtr(above), torch.special.log_ndtr(below)
+    logit = log_above - log_below
+    up, down = mean + deviation * _tail(above, log_above), mean - deviation * _tail(below, log_below)
+    return torch.lerp(down, up, torch.sigmoid(logit)), logit
 
 
-def expected_value(mean: torch.Tensor, deviation: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-    """E[w | |w| > threshold] for w ~ N(mean, deviation²)."""
-    positive = torch.sigmoid(sign_logit(mean, deviation, threshold))
-    up = mean + deviation * _tail((threshold - mean) / deviation)
-    down = mean - deviation * _tail((threshold + mean) / deviation)
-    return positive * up + (1 - positive) * down
-
-
-def _tail(a: torch.Tensor) -> torch.Tensor:
-    """E[u | u > a] for a standard normal u, φ(a) / Φ(−a)."""
-    near = a.clamp_max(30)
-    exact = torch.exp(-0.5 * near * near - 0.5 * math.log(2 * math.pi) - torch.special.log_ndtr(-near))
-    return torch.where(a > 30, a + 1 / a.clamp_min(1), exact)
+def _tail(a: torch.Tensor, log_probability: torch.Tensor) -> torch.Tensor:
+    """E[u | u > −a] of a standard normal u, φ(a) / Φ(a), with log Φ(a) at hand; its asymptote far out, for float32."""
+    density = torch.exp(-0.5 * a * a - 0.5 * math.log(2 * math.pi) - log_probability)
+    return torch.where(a < -30, -a - 1 / a.clamp_max(-1), density)
 
 
 def mean_field(
@@ -82,11 +79,12 @@ def _settle(system: System, t: torch.Tensor, limit: int, tolerance: float):
     damping = torch.full_like(before, 0.5)
     while True:
         mean = x + (system.right - system.apply(x)) / system.diagonal + system.offset
-        move = (expected_value(mean, deviation, t) - system.offset - x) * system.columns.valid
+        value, logit = expected_value(mean, deviation, t)
+        move = (value - system.offset - x) * system.columns.valid
         change = torch.linalg.vector_norm(move, dim=1, keepdim=True)
         unsettled = change > tolerance * torch.linalg.vector_norm(x, dim=1, keepdim=True)
         if n == limit or not unsettled.any():
-            return x + system.offset, sign_logit(mean, deviation, t), n, not bool(unsettled.any())
+            return x + system.offset, logit, n, not bool(unsettled.any())
         damping = torch.where(change > before, damping / 2, damping).clamp_min(1 / 32)
         x, before, n = x + damping * unsettled * move, change, n + 1
 
@@ -98,7 +96,9 @@ def choose_trust(
     ridge: float | None = None,
     name: str = "weight",
 ) -> float:
-    """The trust with the likeliest signs of hidden surviving entries; one for the whole stack."""
+    """The trust with the likeliest signs of hidden surviving entries; one for the stack, chosen on up to TRUST_LAYERS."""
+    some = slice(None, None, -(-len(z) // TRUST_LAYERS))
+    z, missing, side = z[some], missing[some], None if side is None else side[some]
     return min(TRUSTS, key=lambda trust: _hidden_odds(z, missing, side, trust, ridge, name).loss)
 
 

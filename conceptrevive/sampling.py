@@ -28,10 +28,10 @@ def noise(model, seeds: Sequence[int]) -> torch.Tensor:
     return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
 
 
-def precision(model):
-    """Autocast to bfloat16 on CPUs with bfloat16 instructions, where it is faster; nothing elsewhere."""
+def precision(model, autocast: bool = True):
+    """Autocast to bfloat16 on CPUs with bfloat16 instructions, where it is faster; nothing elsewhere, or if not wanted."""
     device = next(denoiser(model).parameters()).device
-    if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if autocast and device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return torch.autocast("cpu", dtype=torch.bfloat16)
     return nullcontext()
 
@@ -56,6 +56,7 @@ def generate(
     steps: int = 20,
     guidance: float = 3.0,
     batch_size: int = 16,
+    autocast: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> list[Image.Image]:
     """One picture per prompt.
@@ -64,6 +65,7 @@ def generate(
         model: a diffusers text-to-image pipeline.
         seed: of the first picture (picture i takes seed + i), or one seed per prompt.
         steps: denoising steps. guidance: classifier-free guidance scale.
+        autocast: let the processor draw in bfloat16 where that is faster; False keeps to the caller's precision.
         progress: called with the number of pictures finished since the last call.
 
     Returns: PIL images, in the order of the prompts.
@@ -78,7 +80,7 @@ def generate(
     device = next(denoiser(model).parameters()).device
     dtype = next(denoiser(model).parameters()).dtype
     images: list[Image.Image] = []
-    with quiet(model), precision(model):
+    with quiet(model), precision(model, autocast):
         for first in range(0, len(prompts), batch_size):
             part = list(prompts[first : first + batch_size])
             latents = noise(model, seeds[first : first + batch_size]).to(device, dtype)
