@@ -65,7 +65,7 @@ def complete(
             minimum that `paper` heads for.
         max_iterations: default 500 (`paper`, `nuclear`), 50 (`prior`), else 200.
         tolerance: relative change (`paper`, default 1e-5; `nuclear`, 1e-6; `prior`, 1e-2), else relative residual
-            (`conditional`, default 1e-8, 1e-5 in float32; `joint`, 1e-6).
+            (`conditional`, default 1e-8, 1e-4 in float32; `joint`, 1e-6).
         ridge: added to the row covariance's diagonal, relative to its mean; None takes the one that best
             predicts the surviving entries, each left out in turn.
         side: (any rows, columns), intact values that belong to the same columns (`conditional` and `prior`; see

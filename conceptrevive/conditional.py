@@ -17,9 +17,10 @@ import torch
 from conceptrevive.covariance import column_model
 
 #: Columns with at most this share of their rows missing are solved on gathered systems, the rest on the whole K.
-GATHER_SHARE = 0.2
-#: Entries gathered at a time: 64 MiB in float32.
+GATHER_SHARE = 0.1
+#: Entries gathered at a time, 64 MiB in float32, and the most padding by rows: a quarter.
 GATHER_ENTRIES = 1 << 24
+PADDING = 1.25
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def by_missing(missing: torch.Tensor, entries: int = GATHER_ENTRIES) -> Iterator
     first = 0
     while first < len(sizes):
         last = first + 1
-        while last < len(sizes) and (last + 1 - first) * sizes[last] ** 2 <= entries:
+        most = PADDING * sizes[first] + 4
+        while last < len(sizes) and sizes[last] <= most and (last + 1 - first) * sizes[last] ** 2 <= entries:
             last += 1
         part, most = slice(first, last), sizes[last - 1]
         rows = (~missing[layer[part], :, column[part]]).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
@@ -131,7 +133,9 @@ def systems(
         k: (layers, rows, rows). z: (layers, rows, columns), 0 where missing. missing: bool.
         offset: (layers, rows, columns), the columns' means; None is 0.
     """
-    right = -(k @ (z if offset is None else (z - offset).masked_fill(missing, 0)))
+    used = missing.any(-2).any(0)
+    right = torch.zeros_like(z)
+    right[..., used] = -(k @ (z if offset is None else (z - offset).masked_fill(missing, 0))[..., used])
     heavy = missing.sum(-2) > GATHER_SHARE * z.shape[-2]
 
     def system(columns: Columns, diagonal: torch.Tensor, apply: Callable) -> System:
@@ -175,13 +179,13 @@ def conditional_mean(
         z: (layers, rows, columns) float32 or float64, 0 where missing. missing: bool, the same shape.
         side, ridge: see `column_model`.
         limit: conjugate-gradient steps.
-        tolerance: relative residual of every column; None takes 1e-8 in float64 and 1e-5 in float32.
+        tolerance: relative residual of every column; None takes 1e-8 in float64 and 1e-4 in float32.
 
     Returns: the filled stack in z's dtype, the most steps a column took, whether every column met the tolerance.
     """
     k, offset = column_model(z, side, ridge, name)
     x = z.to(k.dtype, copy=True)
-    goal = tolerance or (1e-8 if k.dtype == torch.float64 else 1e-5)
+    goal = tolerance or (1e-8 if k.dtype == torch.float64 else 1e-4)
     steps, converged = 0, True
     for system in systems(k, x, missing, offset):
         found, n, ok = conjugate_gradients(system.apply, system.right, system.diagonal, limit, goal)

@@ -16,7 +16,7 @@ from conceptrevive.errors import ConceptReviveError
 FLOAT32_ERROR = 1e-3
 #: Ridges tried, from 1 down and up, and the columns on which they are.
 RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
-LEFT_OUT_COLUMNS = 512
+LEFT_OUT_COLUMNS = 256
 
 
 def ledoit_wolf(z: torch.Tensor, gram: torch.Tensor | None = None) -> torch.Tensor:
@@ -41,7 +41,7 @@ def ledoit_wolf(z: torch.Tensor, gram: torch.Tensor | None = None) -> torch.Tens
     return share / (1 - share)
 
 
-def leave_one_out_ridge(z: torch.Tensor) -> torch.Tensor:
+def leave_one_out_ridge(z: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:
     """The ridge, relative to the mean diagonal, that best predicts each surviving entry from the rest of its column.
 
     Entry i of column z_j is predicted with both left out: j from the covariance, i from the column. With g = K z_j and
@@ -49,12 +49,12 @@ def leave_one_out_ridge(z: torch.Tensor) -> torch.Tensor:
     the surviving entries of at most LEFT_OUT_COLUMNS columns is followed downhill along RIDGES.
 
     Args:
-        z: (layers, rows, columns), 0 where missing.
+        z: (layers, rows, columns), 0 where missing. c: ZZᵀ/n, if it is there already.
 
     Returns: (layers,).
     """
     n = z.shape[-1]
-    c, some = z @ z.mT / n, z[..., :: max(1, n // LEFT_OUT_COLUMNS)]
+    c, some = z @ z.mT / n if c is None else c, z[..., :: max(1, n // LEFT_OUT_COLUMNS)]
     level, seen = c.diagonal(dim1=-2, dim2=-1).mean(-1), some != 0
     errors: dict[int, torch.Tensor] = {}
 
@@ -113,9 +113,8 @@ def column_model(
         ConceptReviveError: the covariance is not positive definite, even in float64.
     """
     n = z.shape[-1]
-    c = z @ z.mT
-    relative = leave_one_out_ridge(z) if ridge is None else torch.full_like(z[..., 0, 0], ridge)
-    c /= n
+    c = z @ z.mT / n
+    relative = leave_one_out_ridge(z, c) if ridge is None else torch.full_like(z[..., 0, 0], ridge)
     level = c.diagonal(dim1=-2, dim2=-1).mean(-1)
     c.diagonal(dim1=-2, dim2=-1).add_((relative * level)[..., None])
     offset = None
