@@ -52,11 +52,11 @@ def alternate(calls: Mapping[str, Callable], repeats: int, device: torch.device,
     Args:
         warm: run each once before, untimed.
     """
+    gc.collect()
     seconds, peaks, results = {n: [] for n in calls}, {n: [] for n in calls}, {}
     for repeat in range(-1 if warm else 0, repeats):
         for name, call in calls.items():
             results.pop(name, None)
-            gc.collect()
             before = reset_peak(device)
             synchronize(device)
             start = time.perf_counter()

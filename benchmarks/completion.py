@@ -5,7 +5,8 @@
 On one layer per width the loop runs to its stop, in its Gram form; there signs are compared. Its SVD form is timed for a
 few sweeps and multiplied by that number of sweeps (the two forms agree to rounding), as is the Gram form in between.
 All layers of a set are then completed by ours, with the loop's time for them extrapolated and labelled so.
-Rows already in the CSV are kept, so an interrupted run goes on where it stopped; --fresh starts anew.
+Rows already in the CSV, measured on the same threads and device, are kept, so an interrupted run goes on where it stopped;
+--fresh starts anew.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def one_layer(name: str, d: int, n: int, args, device: torch.device) -> list[dic
         {f: lambda f=f: soft_impute(exact, gaps, args.sweeps, 1e-300, f) for f in ("gram", "svd")},
         args.repeats if d <= 640 else 1, device, warm=False,
     )  # fmt: skip
+    signs = done.weight.sign()[gaps]
     right = {s: ((r.result.weight.sign() == truth.sign())[gaps]).tolist() for s, r in runs.items()}
     rows = []
     for solver, run in runs.items():
@@ -59,6 +61,7 @@ def one_layer(name: str, d: int, n: int, args, device: torch.device) -> list[dic
             "iterations": run.result.iterations, "converged": run.result.converged, "pruned": len(right[solver]),
             "sign_accuracy": sum(right[solver]) / len(right[solver]),
             "minus_paper": gain, "minus_paper_low": low, "minus_paper_high": high,
+            "same_signs": float((run.result.weight.sign()[gaps] == signs).double().mean()),
         }  # fmt: skip
         for form, other in forms.items():
             whole = other.median / args.sweeps * done.iterations
@@ -73,8 +76,13 @@ def one_layer(name: str, d: int, n: int, args, device: torch.device) -> list[dic
     return rows
 
 
-def all_layers(name: str, args, device: torch.device, sweeps: dict[int, int]) -> list[dict]:
-    """All layers of a set at once, ours; the loop extrapolated from `sweeps`, measured at each width (none: left out)."""
+def all_layers(name: str, args, device: torch.device, single: list[dict]) -> list[dict]:
+    """All layers of a set at once, ours; the loop extrapolated from the rows of one layer per width (none: left out).
+
+    Its Gram form is timed again here, a few sweeps of every layer; its SVD form is the sum over layers of one's time.
+    """
+    sweeps = {int(r["rows"]): int(r["iterations"]) for r in single if r["solver"] == "paper"}
+    svd = {int(r["rows"]): float(r["seconds"]) for r in single if r["solver"] == "paper (svd)"}
     weights, masks = {}, {}
     for d, n, count in SHAPES[name]:
         for i in range(count):
@@ -102,6 +110,7 @@ def all_layers(name: str, args, device: torch.device, sweeps: dict[int, int]) ->
         for row, solver in zip(rows, list(calls)[: len(rows)], strict=True):
             middle, low, high = ratio(whole, runs[solver])
             row |= {"speedup_gram_extrapolated": middle, "speedup_low": low, "speedup_high": high}
+            row["speedup_svd_extrapolated"] = sum(svd[d] * count for d, _, count in SHAPES[name]) / row["seconds"]
         rows.append(
             _row(name, "all", "all", total, "paper (gram)", whole, device) | {"extrapolated_from_sweeps": args.sweeps}
         )
@@ -137,7 +146,9 @@ def main(argv=None) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     name = "completion" if device.type == "cpu" else f"completion-{device.type}"
-    rows: list[dict] = [] if args.fresh else read_table(args.out / f"{name}.csv")
+    same = {"threads": str(torch.get_num_threads()), "device": str(device)}
+    found = [] if args.fresh else read_table(args.out / f"{name}.csv")
+    rows: list[dict] = [r for r in found if {k: r[k] for k in same} == same]
     rates = {str(t).removeprefix("torch."): matmul_rate(device, t) for t in (torch.float32, torch.float64)}
     facts = {"spectrum": SPECTRUM, "matmul_flops_per_second": rates, "sweeps_timed": args.sweeps}
 
@@ -145,15 +156,15 @@ def main(argv=None) -> int:
         return [r for r in rows if r["set"] == key and str(r["rows"]) == str(size)]
 
     for key in args.sets:
-        sweeps = {}
+        single = []
         for d, n, _ in SHAPES[key] if key != "sdxl" else ():
             if not have(key, d):
                 rows += one_layer(key, d, n, args, device)
                 write_table(name, rows, args.out, args.seed, device, **facts)
-            sweeps[d] = int(next(r["iterations"] for r in have(key, d) if r["solver"] == "paper"))
+            single += have(key, d)
             _say(have(key, d))
         if not have(key, "all"):
-            rows += all_layers(key, args, device, sweeps)
+            rows += all_layers(key, args, device, single)
             write_table(name, rows, args.out, args.seed, device, **facts)
         _say(have(key, "all"))
     return 0

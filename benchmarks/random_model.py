@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 
 
-def random_sd15(device: torch.device, dtype: torch.dtype, seed: int = 0, size: int = 64):
+def random_sd15(
+    device: torch.device, dtype: torch.dtype, seed: int = 0, size: int = 64, channels=(320, 640, 1280, 1280)
+):
     """A StableDiffusionPipeline with SD-1.5's UNet (860 M parameters), random; the pocket model's tokenizer and scheduler.
 
     Args:
-        size: side of the latents, 64 for pictures of 512 × 512.
+        size: side of the latents, 64 for pictures of 512 × 512. channels: smaller ones rehearse.
     """
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -19,7 +21,9 @@ def random_sd15(device: torch.device, dtype: torch.dtype, seed: int = 0, size: i
     with hushed(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tokenizer = CLIPTokenizer.from_pretrained(ASSETS / "pocket/tokenizer")
-        unet = UNet2DConditionModel(sample_size=size, cross_attention_dim=768, attention_head_dim=8).to(dtype)
+        unet = UNet2DConditionModel(
+            sample_size=size, block_out_channels=channels, cross_attention_dim=768, attention_head_dim=8
+        ).to(dtype)
         vae = AutoencoderKL(
             block_out_channels=(32, 32, 32, 32), latent_channels=4, down_block_types=("DownEncoderBlock2D",) * 4,
             up_block_types=("UpDecoderBlock2D",) * 4,

@@ -63,7 +63,7 @@ def complete(
         solver: "conditional", the closed-form Gaussian conditional mean; "prior", the same given that pruned entries are
             large; "joint", rows and columns modelled together; "paper", SoftImpute as released; "nuclear", the
             minimum that `paper` heads for.
-        max_iterations: default 500 (`paper`, `nuclear`), 50 (`prior`), else 200.
+        max_iterations: default 500 (`paper`, `nuclear`), 100 (`prior`), else 200.
         tolerance: relative change (`paper`, default 1e-5; `nuclear`, 1e-6; `prior`, 1e-2), else relative residual
             (`conditional`, default 1e-8, 1e-4 in float32; `joint`, 1e-6).
         ridge: added to the row covariance's diagonal, relative to its mean; None takes the one that best

@@ -18,7 +18,7 @@ from conceptrevive.covariance import column_model
 from conceptrevive.hidden import hide_largest, thresholds
 
 #: Shares of the thresholds read off the survivors that are tried; 0 is the Gaussian alone.
-TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+TRUSTS = (0.0, 0.5, 0.75, 1.0, 1.25)
 TRUST_LAYERS = 4
 
 
@@ -46,7 +46,7 @@ def mean_field(
     side: torch.Tensor | None = None,
     ridge: float | None = None,
     trust: float | None = None,
-    limit: int = 50,
+    limit: int = 100,
     tolerance: float | None = None,
     name: str = "weight",
 ) -> tuple[torch.Tensor, int, bool, torch.Tensor]:
@@ -76,7 +76,7 @@ def _settle(system: System, t: torch.Tensor, limit: int, tolerance: float):
     """Damped sweeps from the conditional mean; a column's step is halved when it moves more than the time before."""
     x, _, _ = conjugate_gradients(system.apply, system.right, system.diagonal, 50, 1e-4)
     deviation, before, n = system.diagonal.rsqrt(), torch.full_like(t[:, :1], math.inf), 0
-    damping = torch.full_like(before, 0.5)
+    damping = torch.ones_like(before)
     while True:
         mean = x + (system.right - system.apply(x)) / system.diagonal + system.offset
         value, logit = expected_value(mean, deviation, t)
@@ -134,7 +134,7 @@ def _hidden_odds(z, missing, side, trust: float, ridge: float | None, name: str)
     hidden = hide_largest(z, missing)
     options = dict(side=side, ridge=ridge, trust=trust, limit=20, name=name)
     *_, logit = mean_field(z.masked_fill(hidden, 0), missing | hidden, **options)
-    return HiddenOdds((logit * z.sign())[hidden].double())
+    return HiddenOdds((logit * z.sign())[hidden].cpu().double())
 
 
 @dataclass(frozen=True)
