@@ -19,9 +19,14 @@ from tools.model_card import GENERATED, ROOT, made_by, table
 FIGURE = "book/images/benchmarks.png"
 COLOURS = {
     "conditional": PALETTE["revived"], "prior": PALETTE["original"], "nuclear": PALETTE["obfuscated"],
-    "joint": PALETTE["retained"], "paper": PALETTE["pruned"], "paper (gram)": PALETTE["obfuscated_revived"],
+    "joint": PALETTE["retained"], "paper": PALETTE["control"], "paper (gram)": PALETTE["obfuscated_revived"],
     "paper (svd)": PALETTE["pruned"],
 }  # fmt: skip
+LABELS = {
+    "paper": "the loop, to its stop",
+    "paper (gram)": "the loop, Gram form ✱",
+    "paper (svd)": "the loop, SVD form ✱",
+}
 SETS = {"pocket": "pocket model", "sd15": "Stable Diffusion 1.5", "sdxl": "SDXL"}
 WHERE = {"cpu": "", "cuda": "-cuda", "mps": "-mps"}
 
@@ -91,7 +96,9 @@ def growth(rows: list[dict], facts: dict) -> bool:
     for i, (solver, colour) in enumerate(COLOURS.items()):
         mine = sorted((int(r["rows"]), float(r["seconds"])) for r in single if r["solver"] == solver)
         if mine:
-            ax.loglog(*zip(*mine, strict=True), "osv^DPX"[i] + "-", color=colour, label=solver, ms=5)
+            ax.loglog(
+                *zip(*mine, strict=True), "osv^DPX"[i] + "-", color=colour, label=LABELS.get(solver, solver), ms=5
+            )
     x = np.geomspace(widths[0], widths[-1], 50)
     rates = facts["matmul_flops_per_second"]
     ax.loglog(
