@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 
 from benchmarks.matrices import concept_mask, structured
 from conceptrevive.completion import Completion, complete, complete_all
 from conceptrevive.covariance import ledoit_wolf
 from conceptrevive.masks import prune
+from conceptrevive.models import ASSETS
 from conceptrevive.prior import sign_probability
 from conceptrevive.revival import retain_signs
 from conceptrevive.statistics import Rate
@@ -19,6 +22,11 @@ from conceptrevive.statistics import Rate
 Weights = dict[str, torch.Tensor]
 BINS = (0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0)
 RESAMPLES = 4000
+#: Weights trained on other tasks that come with the package, by what they belong to.
+OTHERS = {
+    "classifier": "classifier/model.safetensors", "autoencoder": "pocket/vae/diffusion_pytorch_model.safetensors",
+    "text encoder": "pocket/text_encoder/model.safetensors", "rest of the denoiser": "pocket/unet/diffusion_pytorch_model.safetensors",
+}  # fmt: skip
 
 
 def _ledoit_wolf(pruned: Weights, masks: Weights, side) -> dict[str, Completion]:
@@ -136,4 +144,36 @@ def known_structure(shapes, seeds: int, noise: tuple[float, ...]) -> list[dict]:
                 {"rows": d, "columns": n, "noise": level, "seeds": seeds, "counts": bool(found["paper"]["value"] >= 0.60),
                  "solvers": found}
             )  # fmt: skip
+    return out
+
+
+def trained_matrices(file: Path, count: int, smallest: int = 32) -> Weights:
+    """Up to `count` weight matrices of a file, evenly spaced; convolutions as (out, in · height · width), never embeddings.
+
+    Args:
+        smallest: least rows and columns. `ff.net.2` is left out: every concept covers it.
+    """
+    out: Weights = {}
+    with safe_open(file, "pt") as f:
+        shapes = {k: f.get_slice(k).get_shape() for k in f.keys() if k.endswith("weight")}
+        fit = [
+            k for k, s in shapes.items()
+            if len(s) in (2, 4) and min(s[0], int(np.prod(s[1:]))) >= smallest and "embed" not in k and "ff.net.2" not in k
+        ]  # fmt: skip
+        for k in fit[:: max(1, -(-len(fit) // count))] if count else ():
+            w = f.get_tensor(k).float().flatten(1)
+            out[k] = w.T.contiguous() if w.shape[0] > w.shape[1] else w
+    return out
+
+
+def other_weights(count: int, skill_ratio: float = 0.05) -> list[dict]:
+    """Solvers on `OTHERS`, masks as ConceptPrune would draw them; below 0.60 for the paper's loop they do not count."""
+    out = []
+    for label, file in OTHERS.items():
+        weights = trained_matrices(ASSETS / file, count)
+        masks = {n: concept_mask(w, i, skill_ratio=skill_ratio) for i, (n, w) in enumerate(weights.items())}
+        if weights:
+            found = accuracy(signs(weights, masks, None)[0]["signs"])
+            out.append({"weights": label, "matrices": len(weights), "counts": bool(found["paper"]["value"] >= 0.60),
+                        "solvers": found})  # fmt: skip
     return out

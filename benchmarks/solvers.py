@@ -5,7 +5,7 @@
 
 For each concept: sign accuracy of every solver against the paper's loop on the same entries, how often a sign that is
 said to be right with some probability is right, and the pictures of every solver under every magnitude rule, same seeds.
-Matrices with known structure come first. Intervals of sign accuracy resample layers, not entries: the entries of a layer
+Matrices with known structure come first, then weights trained on other tasks that come with the package. Intervals of sign accuracy resample layers, not entries: the entries of a layer
 go together. Finished concepts are kept beside the output (``….parts/``), by the weights' hash, and not measured again.
 """
 
@@ -21,10 +21,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.matrices import SPECTRUM
-from benchmarks.signs import SOLVERS, Weights, accuracy, known_structure, reliability, signs
+from benchmarks.signs import OTHERS, SOLVERS, Weights, accuracy, known_structure, other_weights, reliability, signs
 from conceptrevive.concepts import get_concept
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.masks import prune
+from conceptrevive.models import ASSETS
 from conceptrevive.provenance import provenance, write_json
 from conceptrevive.revival import revive_layer
 from conceptrevive.statistics import Rate, paired_difference
@@ -79,6 +80,7 @@ def main(argv=None) -> int:
         "--rows", type=int, nargs="*", default=[128, 320, 640], help="their rows; four times as many columns"
     )
     ap.add_argument("--noise", type=float, nargs="*", default=[0.3, 1.0, 4.0])
+    ap.add_argument("--others", type=int, default=12, help="matrices of each other part that comes with the package")
     ap.add_argument("--seed", type=int, default=0)
     ap.add_argument("--device", default="cpu")
     ap.add_argument("--out", default="results/benchmarks/solvers.json")
@@ -97,7 +99,9 @@ def run(args) -> int:
         parts / f"known-{args.seeds}-{'-'.join(map(str, args.rows + args.noise))}.json",
         lambda: {"rows": known_structure([(d, 4 * d) for d in args.rows], args.seeds, tuple(args.noise))},
     )["rows"]
-    result = {"spectrum": SPECTRUM, "known_structure": known}
+    digest = hashlib.sha256(b"".join((ASSETS / f).read_bytes() for f in OTHERS.values())).hexdigest()[:8]
+    others = _kept(parts / f"others-{args.others}-{digest}.json", lambda: {"rows": other_weights(args.others)})["rows"]
+    result = {"spectrum": SPECTRUM, "known_structure": known, "other_weights": others}
     if args.concepts:
         from conceptrevive.locate import locate
         from conceptrevive.models import load_pipeline, read_side, read_weights

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import benchmarks.completion as completion
 import conceptrevive as cr
@@ -131,7 +132,7 @@ def test_pages_say_what_is_not_measured(tmp_path, monkeypatch):
 
 def test_known_structure_is_counted_once_and_shown(tmp_path, monkeypatch):
     out = tmp_path / "solvers.json"
-    options = ["--concepts", "--rows", "16", "--noise", "0.1", "50", "--seeds", "2", "--out", str(out)]
+    options = ["--concepts", "--rows", "16", "--noise", "0.1", "50", "--seeds", "2", "--others", "0", "--out", str(out)]
     assert solvers.main(options) == 0
     result = json.loads(out.read_text())
     assert [k["counts"] for k in result["known_structure"]] == [True, False]
@@ -141,10 +142,28 @@ def test_known_structure_is_counted_once_and_shown(tmp_path, monkeypatch):
     assert "| 16×64 | 50 | no | paper |" in text
 
 
-def test_unusable_input_is_one_line(capsys):
+def test_matrices_of_other_parts(tmp_path):
+    save_file(
+        {
+            "fc.weight": torch.ones(40, 64), "tall.weight": torch.ones(90, 50), "conv.weight": torch.ones(32, 8, 3, 3),
+            "token_embedding.weight": torch.ones(99, 64), "a.ff.net.2.weight": torch.ones(64, 64),
+            "norm.weight": torch.ones(64), "thin.weight": torch.ones(8, 64), "fc.bias": torch.ones(40),
+        },
+        tmp_path / "part.safetensors",
+    )  # fmt: skip
+    found = signs.trained_matrices(tmp_path / "part.safetensors", 10)
+    assert {n: tuple(w.shape) for n, w in found.items()} == {
+        "conv.weight": (32, 72), "fc.weight": (40, 64), "tall.weight": (50, 90),
+    }  # fmt: skip
+    assert len(signs.trained_matrices(tmp_path / "part.safetensors", 2)) == 2
+    for file in signs.OTHERS.values():
+        assert signs.trained_matrices(signs.ASSETS / file, 3)
+
+
+def test_unusable_input_is_one_line(tmp_path, capsys):
     assert completion.main(["--device", "warp"]) == 2
     assert "'warp' cannot be used here" in capsys.readouterr().err
-    assert solvers.main(["--model", "./nowhere", "--rows"]) == 2
+    assert solvers.main(["--model", "./nowhere", "--rows", "--others", "0", "--out", str(tmp_path / "s.json")]) == 2
     assert "no folder './nowhere'" in capsys.readouterr().err
 
 

@@ -167,6 +167,21 @@ def solvers(result: dict) -> str:
     ]  # fmt: skip
     header = ["shape", "noise", "counts", "solver", "sign accuracy", "minus the loop's, 95 %", "n"]
     out += table(header, rows)
+    rows = [
+        [
+            f"{k['weights']}, {k['matrices']}",
+            "yes" if k["counts"] else "no",
+            s,
+            f"{v['value']:.3f}",
+            _gain(v),
+            str(v["n"]),
+        ]
+        for k in result["other_weights"]
+        for s, v in k["solvers"].items()
+    ]
+    if rows:
+        out += "\n### Weights trained on other tasks\n\nThe other parts that come with the package, pruned alike.\n\n"
+        out += table(["part, matrices", *header[1:]], rows)
     if "signs" in result:
         header = ["solver", "sign accuracy", "minus the loop's, 95 %", "top 0.6", "minus the loop's, 95 %", "converged"]
         rows = [
