@@ -32,9 +32,9 @@ class Completion:
         weight: (rows, columns), surviving entries bitwise as given, pruned ones estimated; dtype and device kept.
         mask: bool (rows, columns), True = pruned.
         solver: which solver filled it.
-        iterations: sweeps (`paper`, `prior`), rounds (`nuclear`) or conjugate-gradient steps (`conditional`, `joint`),
-            the most of the layers solved together.
-        converged: whether the solver's own stopping rule was met by all of them.
+        iterations: sweeps (`paper`, `prior`), rounds (`nuclear`) or conjugate-gradient steps (`conditional`, `joint`);
+            of `conditional` and `prior` the most of the layers solved together.
+        converged: whether the solver's own stopping rule was met, by all of them.
     """
 
     weight: torch.Tensor
@@ -110,8 +110,7 @@ def complete_all(
             else:
                 out[n] = Completion(p.weight.masked_fill(p.mask, 0), p.mask, solver, 0, True)
         for problems in groups.values():
-            filled, iterations, converged = _solve(problems, **options)
-            for p, x in zip(problems, filled, strict=True):
+            for p, (x, iterations, converged) in zip(problems, _solve(problems, **options), strict=True):
                 out[p.name] = Completion(p.put(x), p.mask, solver, iterations, converged)
     return {n: out[n] for n in names}
 
@@ -130,7 +129,7 @@ def _stacks(weights: Mapping[str, torch.Tensor], names: list[str]) -> list[list[
 
 @dataclass(frozen=True)
 class _Problem:
-    """A checked matrix without its fully pruned rows and columns, and its side information."""
+    """A checked matrix without its fully pruned rows and columns, in units of `scale`, and its side information."""
 
     name: str
     weight: torch.Tensor
@@ -139,13 +138,14 @@ class _Problem:
     gaps: torch.Tensor
     rows: torch.Tensor
     columns: torch.Tensor
+    scale: torch.Tensor
     side: torch.Tensor | None
 
     def put(self, filled: torch.Tensor) -> torch.Tensor:
         """The whole matrix with the estimates in place."""
         rows, columns = self.rows.nonzero(), self.columns.nonzero().T
         estimate = torch.zeros(self.weight.shape, dtype=filled.dtype, device=filled.device)
-        estimate[rows, columns] = filled
+        estimate[rows, columns] = filled * self.scale
         estimate = estimate.to(self.weight.device, self.weight.dtype)
         if not torch.isfinite(estimate[self.mask]).all():
             raise ConceptReviveError(
@@ -179,6 +179,8 @@ def _prepare(name: str, weight, mask, side: torch.Tensor | None, exact: bool) ->
     rows, columns = ~dead, ~gaps.all(0)
     if not (rows.all() and columns.all()):
         z, gaps = z[rows][:, columns], gaps[rows][:, columns]
+    # A power of two changes no digit, and keeps squares within range whatever the weights' size.
+    scale = torch.ldexp(z.new_ones(()), torch.frexp(z.abs().amax()).exponent) if z.numel() else z.new_ones(())
     if side is not None:
         if side.ndim != 2 or side.shape[1] != len(columns) or not torch.isfinite(side).all():
             raise ConceptReviveError(
@@ -186,23 +188,21 @@ def _prepare(name: str, weight, mask, side: torch.Tensor | None, exact: bool) ->
                 "belongs to the weight's columns: see `read_side`"
             )
         side = side.detach().to(device, dtype)[:, columns]
-    return _Problem(name, weight, mask, z, gaps, rows, columns, side)
+    return _Problem(name, weight, mask, z / scale, gaps, rows, columns, scale, side)
 
 
-def _solve(problems: list[_Problem], *, solver: Solver, limit, tolerance, ridge) -> tuple[list, int, bool]:
+def _solve(problems: list[_Problem], *, solver: Solver, limit, tolerance, ridge) -> list[tuple]:
     options = dict(tolerance=tolerance) | ({} if limit is None else {"limit": limit})
     if solver in EXACT:
         run = soft_impute if solver == "paper" else nuclear_norm
-        runs = [run(p.z, p.gaps, **options) for p in problems]
-    elif solver == "joint":
-        runs = [joint_mean(p.z, p.gaps, ridge=ridge, name=p.name, **options) for p in problems]
-    else:
-        run = conditional_mean if solver == "conditional" else mean_field
-        stack = [torch.stack(parts) for parts in zip(*((p.z, p.gaps) for p in problems), strict=True)]
-        side = None if problems[0].side is None else torch.stack([p.side for p in problems])
-        filled, n, ok, *_ = run(*stack, side=side, ridge=ridge, name=problems[0].name, **options)
-        return list(filled), n, ok
-    return [x for x, _, _ in runs], max(n for _, n, _ in runs), all(ok for _, _, ok in runs)
+        return [run(p.z, p.gaps, **options) for p in problems]
+    if solver == "joint":
+        return [joint_mean(p.z, p.gaps, ridge=ridge, name=p.name, **options) for p in problems]
+    run = conditional_mean if solver == "conditional" else mean_field
+    z, gaps = torch.stack([p.z for p in problems]), torch.stack([p.gaps for p in problems])
+    side = None if problems[0].side is None else torch.stack([p.side for p in problems])
+    filled, n, ok, *_ = run(z, gaps, side=side, ridge=ridge, name=problems[0].name, **options)
+    return [(x, n, ok) for x in filled]
 
 
 def working_device(device: torch.device) -> torch.device:

@@ -55,7 +55,7 @@ def leave_one_out_ridge(z: torch.Tensor, c: torch.Tensor | None = None) -> torch
     """
     n = z.shape[-1]
     c, some = z @ z.mT / n if c is None else c, z[..., :: max(1, n // LEFT_OUT_COLUMNS)]
-    level, seen = c.diagonal(dim1=-2, dim2=-1).mean(-1), some != 0
+    level, seen = c.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(1e-30), some != 0
     errors: dict[int, torch.Tensor] = {}
 
     def error(i: int) -> torch.Tensor:
@@ -115,7 +115,7 @@ def column_model(
     n = z.shape[-1]
     c = z @ z.mT / n
     relative = leave_one_out_ridge(z, c) if ridge is None else torch.full_like(z[..., 0, 0], ridge)
-    level = c.diagonal(dim1=-2, dim2=-1).mean(-1)
+    level = c.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(1e-30)  # survivors may all be 0
     c.diagonal(dim1=-2, dim2=-1).add_((relative * level)[..., None])
     offset = None
     if side is not None:

@@ -65,7 +65,7 @@ def _columns_precision(x: torch.Tensor, multiple: float):
     n = x.shape[1]
     if math.isinf(multiple):
         return torch.ones(n, dtype=x.dtype, device=x.device), lambda p: p
-    level = multiple * ledoit_wolf(x.T) * (x * x).sum() / n  # d times the columns' ridge
+    level = (multiple * ledoit_wolf(x.T) * (x * x).sum() / n).clamp_min(1e-30)  # d times the columns' ridge
     gram = x @ x.T
     gram.diagonal().add_(level)
     h = torch.cholesky_inverse(torch.linalg.cholesky(gram))

@@ -209,6 +209,22 @@ def test_scaling_by_a_power_of_two_scales_the_estimate(solver, scale):
     torch.testing.assert_close(a.weight * scale, b.weight, rtol=1e-9, atol=0)
 
 
+@solvers
+@pytest.mark.parametrize(("dtype", "exponent"), [(torch.float64, 700), (torch.float32, 100), (torch.float32, -100)])
+def test_squares_out_of_range_do_no_harm(solver, dtype, exponent):
+    truth, mask = matrix(16, 64, 3, 0.1)
+    plain, scaled = (truth * 2.0**e for e in (0, exponent))
+    a, b = (cr.complete(w.to(dtype), mask, solver=solver).weight.double() for w in (plain, scaled))
+    assert torch.equal(a * 2.0**exponent, b)
+
+
+@solvers
+def test_survivors_that_are_all_zero_say_nothing(solver):
+    mask = torch.zeros(4, 8, dtype=torch.bool)
+    mask[1, 2] = True
+    assert (cr.complete(torch.zeros(4, 8), mask, solver=solver).weight == 0).all()
+
+
 # --- fully pruned rows and columns --------------------------------------------------------------------------------
 
 

@@ -120,6 +120,14 @@ def test_layers_solved_together_equal_layers_solved_alone():
         torch.testing.assert_close(done.weight, alone.weight, rtol=1e-8, atol=1e-10)
 
 
+def test_each_layer_reports_its_own_sweeps():
+    cases = {n: layer(i, 16, 64, noise=noise) for i, (n, noise) in enumerate({"a": 0.1, "b": 5.0}.items())}
+    weights, masks = ({n: c[i] for n, c in cases.items()} for i in (0, 1))
+    together = cr.complete_all(weights, masks, solver="paper")
+    alone = {n: cr.complete(weights[n], masks[n], solver="paper").iterations for n in cases}
+    assert {n: c.iterations for n, c in together.items()} == alone and alone["a"] != alone["b"]
+
+
 def test_estimates_too_large_for_the_dtype_are_named():
     # Rank one: the missing entry is twice the one above it, 120 000.
     row = torch.linspace(1000, 60000, 32)
