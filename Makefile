@@ -100,7 +100,7 @@ measure: $(FULL)
 card: $(FULL)
 	$(BIN)/python tools/model_card.py
 
-# Half an hour on two cores for `bench`, hours for `solvers`; both go on where they stopped. ARGS=--quick rehearses `bench`.
+# Three quarters of an hour on two cores for `bench`, hours for `solvers`; both go on where they stopped. ARGS=--quick rehearses `bench`.
 bench: $(FULL)
 	$(BIN)/python -m benchmarks $(ARGS)
 	$(BIN)/python -m tools.benchmarks_page

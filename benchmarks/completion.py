@@ -131,7 +131,7 @@ def main(argv=None) -> int:
     ap.add_argument("--sets", nargs="*", default=list(SHAPES), choices=list(SHAPES))
     ap.add_argument("--device", default="cpu")
     ap.add_argument("--threads", type=int, default=None)
-    ap.add_argument("--repeats", type=int, default=5)
+    ap.add_argument("--repeats", type=int, default=3)
     ap.add_argument("--sweeps", type=int, default=5, help="sweeps of the loop timed where it does not run to its stop")
     ap.add_argument("--limit", type=int, default=500, help="most sweeps of the loop")
     ap.add_argument("--seed", type=int, default=0)

@@ -4,7 +4,7 @@
 
 Locating is timed against plain sampling of the same steps, batches and prompts, in turns; editing by the memory it adds
 to that of a model of the given size, which is written for the purpose; drawing under each choice of precision, memory
-layout and batch, with the largest difference from float32 in grey values.
+layout and batch, with its difference in grey values from the first: the model's own precision.
 """
 
 from __future__ import annotations
@@ -114,8 +114,9 @@ def drawing(pipe, concept, args, device: torch.device) -> list[dict]:
         with context:
             return generate(pipe, prompts, seed=1, steps=s.steps, guidance=s.guidance, batch_size=batch, autocast=False)
 
+    own = str(next(unet.parameters()).dtype).removeprefix("torch.")
     choices = {
-        f"{'bfloat16' if b else 'float32'}, {'channels last' if c else 'contiguous'}, batch {n}": (b, c, n)
+        f"{'bfloat16' if b else own}, {'channels last' if c else 'contiguous'}, batch {n}": (b, c, n)
         for b in (False, True) for c in (False, True) for n in args.batches
     }  # fmt: skip
     runs = alternate({k: lambda v=v: draw(*v) for k, v in choices.items()}, args.repeats, device, warm=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import pytest
@@ -181,6 +182,18 @@ def test_plain_sampling_denoises_what_locate_does(tiny):
     for (a, t), (b, u) in zip(seen["plain"], seen["locate"], strict=True):
         assert t == u
         torch.testing.assert_close(a, b)
+
+
+def test_drawing_is_compared_with_the_models_own_precision(tiny):
+    before = {n: p.clone() for n, p in tiny.unet.named_parameters()}
+    concept = cr.Concept("cat", ("a cat", "cat"), ("a", ""), settings=cr.Settings(0.1, 1, 2))
+    args = argparse.Namespace(pictures=2, batches=[1, 2], repeats=1, model="tiny", device="cpu")
+    rows = pipeline.drawing(tiny, concept, args, CPU)
+    assert [r["name"] for r in rows[:2]] == ["float32, contiguous, batch 1", "float32, contiguous, batch 2"]
+    assert len(rows) == 8 and rows[0]["grey_max"] == 0
+    assert all(r["grey_max"] <= 1 for r in rows if r["name"].startswith("float32"))
+    assert any(r["grey_mean"] > 0 for r in rows if r["name"].startswith("bfloat16"))
+    assert all(torch.equal(p, before[n]) and p.is_contiguous() for n, p in tiny.unet.named_parameters())
 
 
 def test_editing_a_folder_adds_less_than_half_of_it(tmp_path):

@@ -121,7 +121,7 @@ def growth(rows: list[dict], facts: dict) -> bool:
 
 def pipeline(rows: list[dict], facts: dict) -> str:
     """Locating, attacking, editing and drawing."""
-    header = ["what", "how", "seconds [least, most]", "peak MiB", "ratio", "grey values from float32, mean / most"]
+    header = ["what", "how", "seconds [least, most]", "peak MiB", "ratio", "grey values from the first, mean / most"]
     cells = [
         [r["part"], r["name"], spread(r, "seconds", "seconds_low", "seconds_high"), number(r, "peak_mb", "{:.0f}"),
          number(r, "ratio", "{:.3f}"),
