@@ -15,7 +15,7 @@ SOURCES := $(wildcard notebooks/*.py notebooks/*.ipynb conceptrevive/*.py) $(she
 
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test test-slow lint format sync notebooks book artwork train measure rates card clean
+.PHONY: help demo test test-slow lint format sync notebooks book artwork train measure rates card bench solvers clean
 
 help:
 	@echo "make demo       erase, revive and defend one concept; writes demo/demo.png and demo/demo.json"
@@ -23,6 +23,7 @@ help:
 	@echo "make lint       ruff check, formatting, notebook pairs; make format and make sync repair them"
 	@echo "make notebooks  run every notebook; make book renders them to build/book/_build/html"
 	@echo "make measure    measure the shipped model, every concept's erasing and revival; make card shows it in the book"
+	@echo "make bench      time the attack against the paper's loop; make solvers counts signs and judges pictures of each solver"
 	@echo "make artwork    fetch the emoji artwork; make train paints with it and trains the pocket model"
 
 $(BIN)/python:
@@ -102,6 +103,15 @@ rates: $(FULL)
 
 card: $(FULL)
 	$(BIN)/python tools/model_card.py
+
+# Three quarters of an hour on two cores for `bench`, hours for `solvers`; both go on where they stopped. ARGS=--quick rehearses `bench`.
+bench: $(FULL)
+	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m tools.benchmarks_page
+
+solvers: $(FULL)
+	$(BIN)/python -m benchmarks.solvers $(ARGS)
+	$(BIN)/python -m tools.benchmarks_page
 
 clean:
 	rm -rf build demo dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from conceptrevive.activations import column_norms
 from conceptrevive.concepts import Concept
 from conceptrevive.errors import ConceptReviveError
@@ -24,12 +26,13 @@ def locate(
 ) -> MaskSet:
     """Masks of the weights to prune so that `model` forgets `concept`.
 
-    Target and base prompts run with the same noise; per layer and step the Wanda scores of both are compared
+    Target and base prompts run in the same batches from the same noise; per layer and step the Wanda scores of both are compared
     (`wanda_mask`), and the masks of the first `tau` denoising steps are united.
 
     Args:
         model: a diffusers text-to-image pipeline. concept: see `get_concept`.
         skill_ratio, tau, steps, guidance: None takes the concept's own settings.
+        batch_size: pictures denoised at a time, half of them from target and half from base prompts.
         progress: called with the number of prompts finished since the last call.
 
     Raises:
@@ -53,14 +56,11 @@ def locate(
                 f"skill_ratio {k} selects no entry of {name}'s {layer.in_features} columns: raise it"
             )
     run = dict(tau=tau, steps=steps, guidance=guidance, seed=seed, batch_size=batch_size, progress=progress)
-    target = column_norms(model, concept.target_prompts, **run)
-    base = column_norms(model, concept.base_prompts, **run)
+    norms = column_norms(model, (concept.target_prompts, concept.base_prompts), **run)
     masks = {}
     for name, layer in layers.items():
         weight = layer.weight.detach()
-        per_step = [wanda_mask(weight, a, b, k) for a, b in zip(target[name], base[name], strict=True)]
-        mask = per_step[0]
-        for m in per_step[1:]:
-            mask |= m
-        masks[name] = mask
+        masks[name] = torch.zeros_like(weight, dtype=torch.bool)
+        for target, base in zip(*norms[name], strict=True):
+            masks[name] |= wanda_mask(weight, target, base, k)
     return MaskSet(masks, concept=concept.name, skill_ratio=k, tau=tau, seed=seed)

@@ -167,6 +167,22 @@ def read_weights(model, names: Iterable[str] | None = None) -> Weights:
     return {n: m.weight.detach().clone() for n, m in candidate_layers(model, names).items()}
 
 
+def read_side(model, names: Iterable[str] | None = None) -> Weights:
+    """What is intact and belongs to the candidates' columns: {module name: (d, columns)}, see `complete`'s `side`.
+
+    For `….ff.net.2` these are the input weights of its GEGLU units, the value half of `….ff.net.0.proj`, transposed.
+
+    Raises ConceptReviveError for a layer that no GEGLU precedes.
+    """
+    modules, out = dict(denoiser(model).named_modules()), {}
+    for name, layer in candidate_layers(model, names).items():
+        first = modules.get(name.removesuffix("2") + "0.proj")
+        if not isinstance(first, nn.Linear) or first.out_features != 2 * layer.in_features:
+            raise ConceptReviveError(f"{name}: no GEGLU layer comes before it: complete it without side information")
+        out[name] = first.weight.detach()[: layer.in_features].T.clone()
+    return out
+
+
 @torch.no_grad()
 def write_weights(model, weights: Mapping[str, torch.Tensor]) -> None:
     """Copy `weights` into the model in place. All names and shapes are checked before the first is written."""

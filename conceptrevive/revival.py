@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
-from conceptrevive.completion import Completion, Solver, complete
+from conceptrevive.completion import Completion, Solver, complete_all
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.masks import MaskSet, check_fit
 
-Magnitude = Literal["max", "average", "sample"]
+Magnitude = Literal["max", "average", "sample", "expected"]
+MAGNITUDES = get_args(Magnitude)
 TOP_K = 0.6  # the paper's K
 
 
 def complete_layers(
-    weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor] | None = None, solver: Solver = "conditional"
+    weights: Mapping[str, torch.Tensor],
+    masks: Mapping[str, torch.Tensor] | None = None,
+    solver: Solver = "conditional",
+    side: Mapping[str, torch.Tensor] | None = None,
 ) -> dict[str, Completion]:
     """`complete` for every masked layer; without masks, exact zeros are the mask."""
     if masks is not None:
         check_fit(weights, masks)
-    names = weights if masks is None else masks
-    return {n: complete(weights[n], None if masks is None else masks[n], solver=solver, name=n) for n in names}
+    return complete_all(weights, masks, solver=solver, side=side)
 
 
 def retain_signs(completion: Completion, top_k: float = TOP_K) -> torch.Tensor:
@@ -64,15 +67,21 @@ def neuron_magnitude(
         noise = torch.randn(weight.shape, generator=generator, dtype=torch.float32).to(weight.device)
         out = (mean + variance.sqrt() * noise).abs()
     else:
-        raise ConceptReviveError(f"magnitude {rule!r} is unknown: choose 'max', 'average' or 'sample'")
+        raise ConceptReviveError(f"magnitude {rule!r} is unknown: choose one of {', '.join(MAGNITUDES)}")
     return out.to(weight.dtype)
 
 
 def revive_layer(
     completion: Completion, top_k: float = TOP_K, magnitude: Magnitude = "max", generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """The revived weight of one completed layer; surviving entries bitwise unchanged."""
+    """The revived weight of one completed layer; surviving entries bitwise unchanged.
+
+    Besides `neuron_magnitude`'s rules, "expected" leaves every kept entry at its completed value: with the solver "prior"
+    that is E[w | survivors, pruned].
+    """
     signs = retain_signs(completion, top_k)
+    if magnitude == "expected":
+        return torch.where(completion.mask & (signs == 0), 0, completion.weight)
     size = neuron_magnitude(completion.weight, completion.mask, magnitude, generator)
     return torch.where(completion.mask, signs * size, completion.weight)
 
@@ -85,6 +94,7 @@ def revive(
     top_k: float = TOP_K,
     magnitude: Magnitude = "max",
     seed: int = 0,
+    side: Mapping[str, torch.Tensor] | None = None,
 ):
     """Bring a pruned concept back from the zeros alone: no data, no training, no original (paper §3).
 
@@ -92,8 +102,8 @@ def revive(
         weights: {module name: (rows, columns)}, or one matrix.
         mask: which entries were pruned (True), in the same form; None reads them off the exact zeros. Values at
             masked positions are never used.
-        solver, top_k, magnitude: see `complete`, `retain_signs`, `neuron_magnitude`.
-        seed: for magnitude="sample".
+        solver, top_k, magnitude: see `complete`, `retain_signs`, `revive_layer`.
+        seed: for magnitude="sample". side: per layer, what else shares its columns (see `read_side`).
 
     Returns:
         New weights in the form given. Layers without a mask are copied.
@@ -101,11 +111,11 @@ def revive(
     if isinstance(weights, torch.Tensor):
         name = "weight"
         one = revive(
-            {name: weights}, None if mask is None else {name: mask}, solver=solver, top_k=top_k, magnitude=magnitude, seed=seed
+            {name: weights}, None if mask is None else {name: mask}, solver=solver, top_k=top_k, magnitude=magnitude, seed=seed, side=side
         )  # fmt: skip
         return one[name]
     generator = torch.Generator().manual_seed(seed)
-    completions = complete_layers(weights, mask, solver)
+    completions = complete_layers(weights, mask, solver, side)
     return {
         n: revive_layer(completions[n], top_k, magnitude, generator) if n in completions else w.clone()
         for n, w in weights.items()

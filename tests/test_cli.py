@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import conceptrevive as cr
-from conceptrevive import checkpoints
+import conceptrevive.checkpoints as checkpoints
 from conceptrevive.cli import main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -91,6 +91,32 @@ def test_other_tensors_and_metadata_are_kept(tiny_folder, mask_file, tmp_path):
     files = {p.relative_to(tiny_folder) for p in tiny_folder.rglob("*") if p.is_file()}
     assert files == {p.relative_to(out) for p in out.rglob("*") if p.is_file()}
     assert cr.load_pipeline(out, device="cpu").unet is not None
+
+
+def test_only_what_is_changed_is_read(tiny_folder, mask_file, tmp_path, monkeypatch):
+    read = []
+
+    class Watch:
+        def __init__(self, *args):
+            self.file = safe_open(*args)
+
+        def __enter__(self):
+            self.file.__enter__()
+            return self
+
+        def __exit__(self, *exc):
+            self.file.__exit__(*exc)
+
+        def keys(self):
+            return self.file.keys()
+
+        def get_tensor(self, key):
+            read.append(key)
+            return self.file.get_tensor(key)
+
+    monkeypatch.setattr(checkpoints, "safe_open", Watch)
+    main(["prune", str(tiny_folder), "--masks", str(mask_file), "--out", str(tmp_path / "pruned")])
+    assert sorted(read) == sorted(f"{name}.weight" for name in cr.MaskSet.load(mask_file))
 
 
 def test_a_component_folder_alone(tiny_folder, mask_file, tmp_path):

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 import conceptrevive as cr
+from conceptrevive.completion import SOLVERS
 from conceptrevive.revival import neuron_magnitude, revive_layer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-solvers = pytest.mark.parametrize("solver", ["conditional", "paper"])
+solvers = pytest.mark.parametrize("solver", SOLVERS)
 rules = pytest.mark.parametrize("magnitude", ["max", "average", "sample"])
 
 
@@ -126,13 +127,18 @@ def test_a_row_without_survivors_gives_zero(magnitude):
 
 
 def test_unknown_magnitude():
-    with pytest.raises(cr.ConceptReviveError, match="magnitude 'min' is unknown: choose 'max', 'average' or 'sample'"):
+    with pytest.raises(cr.ConceptReviveError, match="magnitude 'min' is unknown: choose one of max, average, sample"):
         neuron_magnitude(BY_HAND.weight, BY_HAND.mask, "min")
 
 
 def test_a_layer_revived_by_hand():
     expected = torch.tensor([[0.0, 2.0, -2.0, -1.0], [3.0, 3.0, 0.0, 3.0], [-4.0, 1.0, 0.5, 0.0]])
     assert torch.equal(revive_layer(BY_HAND, 0.6, "max"), expected)
+
+
+def test_expected_leaves_the_completed_values():
+    expected = torch.tensor([[0.0, 2.0, -0.5, -1.0], [3.0, 0.3, 0.0, 0.4], [-4.0, 1.0, 0.5, 0.0]])
+    assert torch.equal(revive_layer(BY_HAND, 0.6, "expected"), expected)
 
 
 # --- revive -----------------------------------------------------------------------------------------------------
@@ -163,7 +169,8 @@ def test_revive_brings_low_rank_signs_back_at_neuron_max(solver):
         assert revived[n].dtype == weights[n].dtype
         back = mask & (revived[n] != 0)
         assert int(back.sum()) == round(0.6 * int(mask.sum()))
-        assert (revived[n].sign() == weights[n].sign())[back].float().mean() > 0.95
+        # These masks are random, and "prior" takes pruned entries for the largest.
+        assert (revived[n].sign() == weights[n].sign())[back].float().mean() > (0.85 if solver == "prior" else 0.95)
         largest = pruned[n].abs().amax(1, keepdim=True).expand_as(mask)
         assert torch.equal(revived[n].abs()[back], largest[back])
 

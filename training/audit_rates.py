@@ -31,6 +31,7 @@ from conceptrevive.recoverability import estimate_recoverability
 from conceptrevive.revival import complete_layers
 from conceptrevive.statistics import Rate
 from training.audit_origins import STEPS, origins
+from training.audit_table import table
 
 ALPHA, MARGIN = 0.01, 1.5
 FIRST_SEED = 100  # the tests were made looking at seeds below
@@ -97,7 +98,7 @@ def masks_of(norms: dict, weights: dict, ratio: float) -> dict:
     out = {}
     for n, w in weights.items():
         out[n] = torch.zeros_like(w, dtype=torch.bool)
-        for a, b in zip(norms["target"][n], norms["base"][n], strict=True):
+        for a, b in zip(*norms[n], strict=True):
             out[n] |= wanda_mask(w, a, b, ratio)
     return out
 
@@ -107,10 +108,7 @@ def concept_power(name: str, ratios, sigmas) -> dict:
     concept = cr.get_concept(name)
     pipe, s = cr.load_pipeline("pocket", device="cpu"), concept.settings
     run = dict(tau=s.tau, steps=s.steps, guidance=s.guidance, seed=0)
-    norms = {
-        "target": column_norms(pipe, concept.target_prompts, **run),
-        "base": column_norms(pipe, concept.base_prompts, **run),
-    }
+    norms = column_norms(pipe, (concept.target_prompts, concept.base_prompts), **run)
     weights = read_candidates(find_checkpoint("pocket"))
     rows, signs = [], []
     for ratio in ratios:
@@ -194,43 +192,6 @@ def _signs(concepts: list[dict], ratio: float) -> dict:
     return {
         "skill_ratio": ratio, "layers": len(pairs), "true": true.tolist(), "estimate": told.tolist(), "spread": spread.tolist(),
     }  # fmt: skip
-
-
-def table(result: dict) -> str:
-    """The published table, as Markdown for the book."""
-
-    def share(r: dict) -> str:
-        value, interval = r.get("rate", r.get("value")), r["interval"]
-        return f"{value:.0%} ({interval[0]:.0%}–{interval[1]:.0%}, n = {r['n']})"
-
-    lines = ["| origins | clean checkpoints flagged | matrices of different weights |", "|---|---|---|"]
-    for half, word in (("set", "limits set on"), ("report", "reported on")):
-        r = result["false_positives"][half]
-        lines.append(f"| {word}: {', '.join(r['origins'])} | {share(r['checkpoints'])} | {r['matrices']} |")
-    ratios = sorted({p["skill_ratio"] for p in result.get("power", [])})
-    for test, start, title in (
-        ("zeros", "pruned", "zeros"), ("repeats", "revived", "repeated magnitudes"), ("noise", "noise", "noise in place of weights"),
-    ):  # fmt: skip
-        rows = [p for p in result.get("power", []) if p["test"] == test and p["edit"].startswith(start)]
-        lines += [
-            "",
-            f"| {title} found after | " + " | ".join(f"k = {k:g}" for k in ratios) + " |",
-            "|---" * (len(ratios) + 1) + "|",
-        ]
-        for edit in dict.fromkeys(p["edit"] for p in rows):
-            cells = [share(p) for k in ratios for p in rows if p["edit"] == edit and p["skill_ratio"] == k]
-            lines.append(f"| {edit.replace('noise', 'noise of σ_M/σ_U =')} | " + " | ".join(cells) + " |")
-    if "signs" in result:
-        lines += [
-            "",
-            "| k | signs right, of all and of the top 0.6 | estimated without the original | layers |",
-            "|---|---|---|---|",
-        ]
-        for s in result["signs"]:
-            lines.append(
-                f"| {s['skill_ratio']:g} | {s['true'][0]:.1%}, {s['true'][1]:.1%} | {s['estimate'][0]:.1%}, {s['estimate'][1]:.1%} | {s['layers']} |"
-            )
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:

@@ -1,0 +1,143 @@
+"""Time, memory and arithmetic of a call; tables as CSV. Both sides of a comparison run in one process, taking turns."""
+
+from __future__ import annotations
+
+import csv
+import gc
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from conceptrevive.files import replacing
+from conceptrevive.provenance import provenance, write_json
+
+RESULTS = Path(__file__).parent.parent / "results/benchmarks"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Repeated timings of one call.
+
+    Attributes:
+        seconds: one per repeat. peak_mb: most memory the call added, MiB; None where it cannot be read.
+        result: what the last call returned.
+    """
+
+    seconds: tuple[float, ...]
+    peak_mb: float | None
+    result: object
+
+    @property
+    def median(self) -> float:
+        """Median seconds."""
+        return statistics.median(self.seconds)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for queued work on a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def alternate(calls: Mapping[str, Callable], repeats: int, device: torch.device, warm: bool = True) -> dict[str, Run]:
+    """Time several calls in turns: a, b, c, a, b, c, …, so that whatever else the machine does meets them all.
+
+    Args:
+        warm: run each once before, untimed.
+    """
+    gc.collect()
+    seconds, peaks, results = {n: [] for n in calls}, {n: [] for n in calls}, {}
+    for repeat in range(-1 if warm else 0, repeats):
+        for name, call in calls.items():
+            results.pop(name, None)
+            before = reset_peak(device)
+            synchronize(device)
+            start = time.perf_counter()
+            results[name] = call()
+            synchronize(device)
+            if repeat >= 0:
+                seconds[name].append(time.perf_counter() - start)
+                peaks[name].append(peak_since(device, before))
+    return {
+        n: Run(tuple(seconds[n]), None if None in peaks[n] else max(peaks[n]), results[n]) for n in calls
+    }  # fmt: skip
+
+
+def ratio(slow: Run, fast: Run) -> tuple[float, float, float]:
+    """Median, least and largest ratio of the times of equal turns."""
+    each = [a / b for a, b in zip(slow.seconds, fast.seconds, strict=True)]
+    return statistics.median(each), min(each), max(each)
+
+
+def reset_peak(device: torch.device) -> int | None:
+    """Start a new peak measurement; bytes in use now, None where the system cannot say."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark (Linux)
+        return _status("VmRSS")
+    except (OSError, KeyError):
+        return None
+
+
+def peak_since(device: torch.device, before: int | None) -> float | None:
+    """MiB above `before` at the peak."""
+    if before is None:
+        return None
+    now = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
+    return max(0, now - before) / 2**20
+
+
+def _status(key: str) -> int:
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[key].split()[0]) * 1024
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 1024, repeats: int = 5) -> float:
+    """Floating-point operations a second of a square matrix product, the best of `repeats`."""
+    a = torch.randn(size, size, device=device, dtype=dtype)
+    run = alternate({"matmul": lambda: a @ a}, repeats, device)["matmul"]
+    return 2 * size**3 / min(run.seconds)
+
+
+def device_name(device: torch.device) -> str:
+    """Which device, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), model)
+    except OSError:
+        pass
+    return f"{model}, {torch.get_num_threads()} threads"
+
+
+def write_table(name: str, rows: Sequence[Mapping], out: Path, seed: int, device: torch.device, **facts) -> None:
+    """`<name>.csv` with one line per row, and `<name>.json` beside it saying how it came about."""
+    keys = list(dict.fromkeys(k for row in rows for k in row))
+    with replacing(out / f"{name}.csv") as temporary, open(temporary, "w", newline="") as f:
+        writer = csv.DictWriter(f, keys)
+        writer.writeheader()
+        writer.writerows({k: _short(v) for k, v in row.items()} for row in rows)
+    write_json(out / f"{name}.json", {**provenance(seed, str(device)), "device_name": device_name(device), **facts})
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV; [] if there is none."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as f:
+        return list(csv.DictReader(f))
+
+
+def _short(value):
+    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else value

@@ -1,0 +1,187 @@
+"""Completion: the closed form against the paper's loop, from the pocket model's shapes to SDXL's.
+
+    python -m benchmarks.completion [--sets pocket sd15 sdxl] [--device cuda]
+
+On one layer per width the loop runs to its stop, in its Gram form; there signs are compared. Its SVD form is timed for a
+few sweeps and multiplied by that number of sweeps (the two forms agree to rounding), as is the Gram form in between.
+All layers of a set are then completed by ours, with the loop's time for them extrapolated and labelled so.
+Rows already in the CSV, measured on the same threads and device, are kept, so an interrupted run goes on where it stopped;
+--fresh starts anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks.common import RESULTS, Run, alternate, matmul_rate, ratio, read_table, write_table
+from benchmarks.matrices import SHAPES, SPECTRUM, concept_mask, structured
+from conceptrevive.completion import complete, complete_all
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.models import parse_device
+from conceptrevive.softimpute import soft_impute
+from conceptrevive.statistics import paired_difference
+
+OURS = ("conditional", "prior", "nuclear", "joint")
+#: The least operations, a multiply-add counted as two; eigendecomposition 9 d³, SVD 4 d²n + 22 d³ (Golub and Van Loan, §8).
+FLOPS = {
+    "conditional": lambda d, n: 2 * d * d * n + d**3,  # Gram matrix, its inverse by Cholesky
+    "gram": lambda d, n: 6 * d * d * n + 9 * d**3,  # one sweep: Gram, Vᵀ X, V (…)
+    "svd": lambda d, n: 8 * d * d * n + 22 * d**3,  # one sweep: SVD, U diag Vᵀ
+}
+
+
+def one_layer(name: str, d: int, n: int, args, device: torch.device) -> list[dict]:
+    """Every solver on one layer of d × n, the loop to its stop."""
+    truth = structured(d, n, args.seed)
+    mask = concept_mask(truth, args.seed)
+    weight, gaps, truth = truth.masked_fill(mask, 0).to(device), mask.to(device), truth.to(device)
+    exact = weight.double()
+    loop = alternate(
+        {"paper": lambda: complete(weight, gaps, solver="paper", max_iterations=args.limit)}, 1, device, False
+    )
+    done = loop["paper"].result
+    runs = {"paper": loop["paper"]} | alternate(
+        {s: lambda s=s: complete(weight, gaps, solver=s) for s in OURS}, args.repeats, device
+    )
+    forms = alternate(
+        {f: lambda f=f: soft_impute(exact, gaps, args.sweeps, 1e-300, f) for f in ("gram", "svd")},
+        args.repeats if d <= 640 else 1, device, warm=False,
+    )  # fmt: skip
+    signs = done.weight.sign()[gaps]
+    right = {s: ((r.result.weight.sign() == truth.sign())[gaps]).tolist() for s, r in runs.items()}
+    rows = []
+    for solver, run in runs.items():
+        gain, (low, high) = paired_difference(right[solver], right["paper"])
+        row = _row(name, d, n, 1, solver, run, device) | {
+            "iterations": run.result.iterations, "converged": run.result.converged, "pruned": len(right[solver]),
+            "sign_accuracy": sum(right[solver]) / len(right[solver]),
+            "minus_paper": gain, "minus_paper_low": low, "minus_paper_high": high,
+            "same_signs": float((run.result.weight.sign()[gaps] == signs).double().mean()),
+        }  # fmt: skip
+        for form, other in forms.items():
+            whole = other.median / args.sweeps * done.iterations
+            row[f"speedup_{form}_extrapolated"] = whole / run.median
+        rows.append(row)
+    for form, run in forms.items():
+        whole = Run(tuple(t / args.sweeps * done.iterations for t in run.seconds), run.peak_mb, None)
+        rows.append(
+            _row(name, d, n, 1, f"paper ({form})", whole, device)
+            | {"iterations": done.iterations, "converged": done.converged, "extrapolated_from_sweeps": args.sweeps}
+        )
+    return rows
+
+
+def all_layers(name: str, args, device: torch.device, single: list[dict]) -> list[dict]:
+    """All layers of a set at once, ours; the loop extrapolated from the rows of one layer per width (none: left out).
+
+    Its Gram form is timed again here, a few sweeps of every layer; its SVD form is the sum over layers of one's time.
+    """
+    sweeps = {int(r["rows"]): int(r["iterations"]) for r in single if r["solver"] == "paper"}
+    svd = {int(r["rows"]): float(r["seconds"]) for r in single if r["solver"] == "paper (svd)"}
+    weights, masks = {}, {}
+    for d, n, count in SHAPES[name]:
+        for i in range(count):
+            w = structured(d, n, args.seed + i)
+            mask = concept_mask(w, args.seed + i)
+            weights[f"{d}.{i}"], masks[f"{d}.{i}"] = w.masked_fill(mask, 0).to(device), mask.to(device)
+
+    def loop() -> None:
+        for n, w in weights.items():
+            soft_impute(w.double(), masks[n], args.sweeps, 1e-300)
+
+    calls = {"conditional": lambda: complete_all(weights, masks)}
+    if name != "sdxl":
+        calls["prior"] = lambda: complete_all(weights, masks, solver="prior")
+    if sweeps:
+        calls["loop"] = loop
+    runs = alternate(calls, args.repeats, device)
+    total = sum(count for *_, count in SHAPES[name])
+    rows = [_row(name, "all", "all", total, s, r, device) for s, r in runs.items() if s != "loop"]
+    if sweeps:
+        # Layers weigh by their arithmetic: sweeps differ from width to width.
+        work = {d: FLOPS["gram"](d, n) * count for d, n, count in SHAPES[name]}
+        factor = sum(work[d] * sweeps[d] for d in work) / sum(work.values()) / args.sweeps
+        whole = Run(tuple(t * factor for t in runs["loop"].seconds), runs["loop"].peak_mb, None)
+        for row, solver in zip(rows, list(calls)[: len(rows)], strict=True):
+            middle, low, high = ratio(whole, runs[solver])
+            row |= {"speedup_gram_extrapolated": middle, "speedup_low": low, "speedup_high": high}
+            row["speedup_svd_extrapolated"] = sum(svd[d] * count for d, _, count in SHAPES[name]) / row["seconds"]
+        rows.append(
+            _row(name, "all", "all", total, "paper (gram)", whole, device) | {"extrapolated_from_sweeps": args.sweeps}
+        )
+    return rows
+
+
+def _row(name, d, n, layers, solver: str, run: Run, device) -> dict:
+    return {
+        "set": name, "rows": d, "columns": n, "layers": layers, "solver": solver, "device": str(device),
+        "threads": torch.get_num_threads(), "repeats": len(run.seconds), "seconds": run.median,
+        "seconds_low": min(run.seconds), "seconds_high": max(run.seconds), "peak_mb": run.peak_mb,
+    }  # fmt: skip
+
+
+def main(argv=None) -> int:
+    """Command line."""
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--sets", nargs="*", default=list(SHAPES), choices=list(SHAPES))
+    ap.add_argument("--device", default="cpu")
+    ap.add_argument("--threads", type=int, default=None)
+    ap.add_argument("--repeats", type=int, default=3)
+    ap.add_argument("--sweeps", type=int, default=5, help="sweeps of the loop timed where it does not run to its stop")
+    ap.add_argument("--limit", type=int, default=500, help="most sweeps of the loop")
+    ap.add_argument("--seed", type=int, default=0)
+    ap.add_argument("--fresh", action="store_true", help="measure again what is there")
+    ap.add_argument("--out", type=Path, default=RESULTS)
+    args = ap.parse_args(argv)
+    try:
+        device = parse_device(args.device)
+    except ConceptReviveError as e:
+        print(f"completion: {e}", file=sys.stderr)
+        return 2
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    name = "completion" if device.type == "cpu" else f"completion-{device.type}"
+    same = {"threads": str(torch.get_num_threads()), "device": str(device)}
+    found = [] if args.fresh else read_table(args.out / f"{name}.csv")
+    rows: list[dict] = [r for r in found if {k: r[k] for k in same} == same]
+    rates = {str(t).removeprefix("torch."): matmul_rate(device, t) for t in (torch.float32, torch.float64)}
+    facts = {"spectrum": SPECTRUM, "matmul_flops_per_second": rates, "sweeps_timed": args.sweeps}
+
+    def have(key: str, size) -> list[dict]:
+        return [r for r in rows if r["set"] == key and str(r["rows"]) == str(size)]
+
+    for key in args.sets:
+        single = []
+        for d, n, _ in SHAPES[key] if key != "sdxl" else ():
+            if not have(key, d):
+                rows += one_layer(key, d, n, args, device)
+                write_table(name, rows, args.out, args.seed, device, **facts)
+            single += have(key, d)
+            _say(have(key, d))
+        if not have(key, "all"):
+            rows += all_layers(key, args, device, single)
+            write_table(name, rows, args.out, args.seed, device, **facts)
+        _say(have(key, "all"))
+    return 0
+
+
+def _say(rows: list[dict]) -> None:
+    for r in rows:
+        speed = r.get("speedup_gram_extrapolated")
+        ratio_text = f"  {float(speed):8.1f}x the loop" if speed not in (None, "") else ""
+        right = r.get("sign_accuracy")
+        sign = f"  signs {float(right):.3f}" if right not in (None, "") and not math.isnan(float(right)) else ""
+        peak = f"  {float(r['peak_mb']):7.0f} MiB" if r["peak_mb"] not in (None, "") else ""
+        print(
+            f"{r['set']:7} {r['rows']!s:>5} {r['solver']:14} {float(r['seconds']):9.3f} s{peak}{sign}{ratio_text}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""Which solver finds the most signs, and does that revive more? Every concept and layer of a model.
+
+    python -m benchmarks.solvers --out results/benchmarks/solvers.json
+    python -m benchmarks.solvers --images 0        # signs only, minutes
+
+For each concept: sign accuracy of every solver against the paper's loop on the same entries, how often a sign that is
+said to be right with some probability is right, and the pictures of every solver under every magnitude rule, same seeds.
+Matrices with known structure come first, then weights trained on other tasks that come with the package. Intervals of sign accuracy resample layers, not entries: the entries of a layer
+go together. Finished concepts are kept beside the output (``….parts/``), by the weights' hash, and not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.matrices import SPECTRUM
+from benchmarks.signs import OTHERS, SOLVERS, Weights, accuracy, known_structure, other_weights, reliability, signs
+from conceptrevive.concepts import get_concept
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.masks import prune
+from conceptrevive.models import ASSETS
+from conceptrevive.provenance import provenance, write_json
+from conceptrevive.revival import revive_layer
+from conceptrevive.statistics import Rate, paired_difference
+
+#: Magnitude rules and the share of signs kept with each; expected values shrink what is unsure, so all are kept.
+RULES = {"max": 0.6, "average": 0.6, "sample": 0.6, "expected": 1.0}
+
+
+def pictures(measurer, original: Weights, concept, masks: Weights, done: dict, solvers) -> dict[str, dict]:
+    """Outcomes, erased and retained, of the original, the pruned, and every solver under every magnitude rule."""
+    weights = {"original": original, "pruned": prune(original, masks)}
+    for s in solvers:
+        generator = torch.Generator().manual_seed(measurer.seed)
+        for rule, top_k in RULES.items():
+            weights[f"{s} · {rule}"] = {n: revive_layer(c, top_k, rule, generator) for n, c in done[s].items()}
+    return {
+        name: {
+            "erased": measurer.erased(concept, w),
+            "retained": measurer.retained_outcomes(concept, w, name == "original"),
+        }
+        for name, w in weights.items()
+    }
+
+
+def compare(parts: list[dict], kind: str, base: str = "conditional · max") -> dict[str, dict]:
+    """Rates over all concepts, and paired differences from the pruned model and from `base`."""
+    pooled = {name: [o for part in parts for o in part[name][kind]] for name in parts[0]}
+    return {
+        name: Rate.of(right).as_dict()
+        | {
+            "minus_pruned": paired_difference(right, pooled["pruned"]),
+            "minus_base": paired_difference(right, pooled[base]),
+        }
+        for name, right in pooled.items()
+    }
+
+
+def main(argv=None) -> int:
+    """Command line."""
+    from conceptrevive.phenomenon import CONCEPTS
+
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--model", default="pocket")
+    ap.add_argument("--concepts", nargs="*", default=list(CONCEPTS), metavar="NAME")
+    ap.add_argument("--images", type=int, default=24, help="pictures of the concept per model; 0: signs only")
+    ap.add_argument("--retained", type=int, default=31, help="pictures of other objects per model")
+    ap.add_argument(
+        "--draw", nargs="*", default=["paper", "conditional", "prior", "prior + side"], choices=list(SOLVERS)
+    )
+    ap.add_argument("--seeds", type=int, default=5, help="matrices of known structure per size and noise")
+    ap.add_argument(
+        "--rows", type=int, nargs="*", default=[128, 320, 640], help="their rows; four times as many columns"
+    )
+    ap.add_argument("--noise", type=float, nargs="*", default=[0.3, 1.0, 4.0])
+    ap.add_argument("--others", type=int, default=12, help="matrices of each other part that comes with the package")
+    ap.add_argument("--seed", type=int, default=0)
+    ap.add_argument("--device", default="cpu")
+    ap.add_argument("--out", default="results/benchmarks/solvers.json")
+    args = ap.parse_args(argv)
+    try:
+        return run(args)
+    except ConceptReviveError as e:
+        print(f"solvers: {e}", file=sys.stderr)
+        return 2
+
+
+def run(args) -> int:
+    """Measure what is not there yet and write the result."""
+    parts = Path(f"{args.out}.parts")
+    known = _kept(
+        parts / f"known-{args.seeds}-{'-'.join(map(str, args.rows + args.noise))}.json",
+        lambda: {"rows": known_structure([(d, 4 * d) for d in args.rows], args.seeds, tuple(args.noise))},
+    )["rows"]
+    digest = hashlib.sha256(b"".join((ASSETS / f).read_bytes() for f in OTHERS.values())).hexdigest()[:8]
+    others = _kept(parts / f"others-{args.others}-{digest}.json", lambda: {"rows": other_weights(args.others)})["rows"]
+    result = {"spectrum": SPECTRUM, "known_structure": known, "other_weights": others}
+    if args.concepts:
+        from conceptrevive.locate import locate
+        from conceptrevive.models import load_pipeline, read_side, read_weights
+        from conceptrevive.phenomenon import Measurer
+
+        pipe = load_pipeline(args.model, device=args.device)
+        original, side = read_weights(pipe), read_side(pipe)
+        digest = hashlib.sha256(b"".join(w.cpu().numpy().tobytes() for w in original.values())).hexdigest()[:8]
+        measurer = Measurer(pipe, args.images, args.retained, args.seed)
+
+        def one(name: str) -> dict:
+            concept = get_concept(name)
+            masks = locate(pipe, concept, seed=args.seed)
+            counts, done = signs(original, masks, side)
+            drawn = pictures(measurer, original, concept, masks, done, args.draw) if args.images else None
+            return counts | {"pictures": drawn}
+
+        found = {}
+        for name in args.concepts:
+            key = f"{name.replace(' ', '-')}-{args.images}-{args.retained}-{args.seed}-{digest}.json"
+            found[name] = _kept(parts / key, lambda name=name: one(name))
+            print(name, {s: round(v["value"], 3) for s, v in accuracy(found[name]["signs"]).items()}, flush=True)
+        units = {s: [r for f in found.values() for r in f["signs"][s]] for s in SOLVERS}
+        result |= {
+            "signs": accuracy(units, seed=args.seed), "signs_top": accuracy(units, top=True, seed=args.seed),
+            "reliability": reliability([f["reliability"] for f in found.values()]),
+            "concepts": {n: {s: v["value"] for s, v in accuracy(f["signs"]).items()} for n, f in found.items()},
+            "weights": digest, "images": args.images, "retained_images": args.retained,
+        }  # fmt: skip
+        if args.images:
+            drawn = [f["pictures"] for f in found.values()]
+            result |= {kind: compare(drawn, kind, f"{_base(args.draw)} · max") for kind in ("erased", "retained")}
+            result["base"] = f"{_base(args.draw)} · max"
+    write_json(args.out, result | provenance(args.seed, args.device))
+    return 0
+
+
+def _base(drawn: list[str]) -> str:
+    return "conditional" if "conditional" in drawn else drawn[0]
+
+
+def _kept(path: Path, make: Callable[[], dict]) -> dict:
+    """What `path` holds, made and written there if it is not."""
+    if not path.exists():
+        write_json(path, make())
+    return json.loads(path.read_text())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

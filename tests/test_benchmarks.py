@@ -1,0 +1,217 @@
+"""The measuring itself: turns, ratios, masks, counts and intervals, and that an interrupted run goes on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import benchmarks.completion as completion
+import conceptrevive as cr
+from benchmarks import common, pipeline, signs, solvers
+from benchmarks.matrices import concept_mask, structured
+from tools import benchmarks_page
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CPU = torch.device("cpu")
+
+
+def test_calls_take_turns_and_ratios_pair_them():
+    order = []
+    runs = common.alternate({n: lambda n=n: order.append(n) or n for n in "ab"}, 3, CPU)
+    assert order == list("ab" * 4), "one untimed turn before three timed ones"
+    assert {n: (len(r.seconds), r.result) for n, r in runs.items()} == {"a": (3, "a"), "b": (3, "b")}
+    slow, fast = common.Run((4.0, 9.0, 2.0), None, None), common.Run((2.0, 3.0, 2.0), None, None)
+    assert common.ratio(slow, fast) == (2.0, 1.0, 3.0)
+
+
+@pytest.mark.skipif(common.reset_peak(CPU) is None, reason="this system does not tell a process its peak memory")
+def test_peak_memory_counts_what_a_call_adds():
+    runs = common.alternate({"big": lambda: torch.ones(16 << 20).sum(), "small": lambda: 0}, 1, CPU)
+    assert 60 < runs["big"].peak_mb < 90 and runs["small"].peak_mb < 30
+
+
+def test_masks_are_conceptprunes():
+    weight = structured(32, 128, 0)
+    assert float(weight.square().mean()) == pytest.approx(1, abs=1e-4)
+    one, ten = concept_mask(weight, 0, skill_ratio=0.1, tau=1), concept_mask(weight, 0, skill_ratio=0.1)
+    assert (one <= ten).all() and 0 < one.sum() < ten.sum()
+    assert one.sum(1).max() <= 12
+    assert weight.abs()[ten].mean() > 1.5 * weight.abs()[~ten].mean()
+
+
+def test_sign_counts_by_hand():
+    done = cr.Completion(torch.tensor([[1.0, -2.0, 3.0]]), torch.tensor([[True, True, False]]), "paper", 1, True)
+    truth = {"a": torch.tensor([[5.0, 5.0, 3.0]])}
+    assert signs.count_signs(truth, {"a": done}) == [
+        {"layer": "a", "n": 2, "right": 1, "n_top": 1, "right_top": 0, "converged": True}
+    ]
+
+
+def test_accuracy_resamples_layers():
+    """Two layers that differ: entries are many, layers few, so the interval spans both."""
+
+    def rows(*right):
+        return [
+            {"layer": f"{i}", "n": 1000, "right": r, "n_top": 10, "right_top": 9, "converged": True}
+            for i, r in enumerate(right)
+        ]
+
+    found = signs.accuracy({"paper": rows(500, 700), "other": rows(600, 700)})
+    assert found["paper"]["value"] == 0.6 and found["other"]["value"] == 0.65
+    assert found["other"]["interval"] == [0.6, 0.7]
+    assert found["other"]["minus_paper"] == pytest.approx(0.05)
+    assert found["other"]["minus_paper_interval"] == pytest.approx([0, 0.1])
+    assert found["paper"]["n"] == 2000 and signs.accuracy({"paper": rows(1)}, top=True)["paper"]["value"] == 0.9
+
+
+def test_reliability_puts_every_sign_in_one_bin():
+    weight = structured(32, 128, 1)
+    mask = {"a": concept_mask(weight, 1, skill_ratio=0.1)}
+    rows = signs.count_reliability({"a": weight}, cr.prune({"a": weight}, mask), mask, None)
+    assert sum(r["n"] for r in rows) == int(mask["a"].sum())
+    pooled = signs.reliability([rows, rows])
+    for r in pooled:
+        if r["n"]:
+            assert r["low"] - 1e-6 <= r["stated"] <= r["high"] + 1e-6
+            assert r["interval"][0] <= r["value"] <= r["interval"][1]
+    assert sum(r["n"] for r in pooled) == 2 * int(mask["a"].sum())
+
+
+def test_every_solver_is_compared_and_side_only_where_there_is_some():
+    weight = {"a": structured(16, 64, 2)}
+    mask = {"a": concept_mask(weight["a"], 2, skill_ratio=0.1)}
+    counts, _ = signs.signs(weight, mask, None)
+    assert set(counts["signs"]) == {s for s in signs.SOLVERS if "side" not in s}
+    counts, done = signs.signs(weight, mask, {"a": torch.randn(5, 64)})
+    assert set(counts["signs"]) == set(done) == set(signs.SOLVERS)
+
+
+@pytest.fixture
+def small_shapes(monkeypatch):
+    monkeypatch.setattr(completion, "SHAPES", {"pocket": ((16, 64, 2), (24, 96, 1)), "sdxl": ((16, 64, 2),)})
+    monkeypatch.setattr(completion, "matmul_rate", lambda *_: 1e9)
+
+
+def test_completion_is_measured_resumed_and_shown(small_shapes, tmp_path, monkeypatch, capsys):
+    options = ["--repeats", "2", "--sweeps", "2", "--out", str(tmp_path)]
+    assert completion.main([*options, "--sets", "pocket"]) == 0
+    rows = common.read_table(tmp_path / "completion.csv")
+    widths = {r["rows"] for r in rows}
+    assert widths == {"16", "24", "all"}
+    paper = next(r for r in rows if r["solver"] == "paper" and r["rows"] == "16")
+    svd = next(r for r in rows if r["solver"] == "paper (svd)" and r["rows"] == "16")
+    assert svd["extrapolated_from_sweeps"] == "2" and svd["iterations"] == paper["iterations"]
+    assert float(next(r for r in rows if r["solver"] == "nuclear")["same_signs"]) >= 0.99
+
+    def fail(*args):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(completion, "one_layer", fail)
+    assert completion.main([*options, "--sets", "pocket", "sdxl"]) == 0
+    again = common.read_table(tmp_path / "completion.csv")
+    assert [r["seconds"] for r in again[: len(rows)]] == [r["seconds"] for r in rows]
+    assert {r["solver"] for r in again if r["set"] == "sdxl"} == {"conditional"}
+
+    monkeypatch.setattr(benchmarks_page, "RESULTS", tmp_path)
+    monkeypatch.setattr(benchmarks_page, "ROOT", tmp_path)
+    page = benchmarks_page.benchmarks()
+    assert "| 16×64 | paper (svd) ✱ |" in page and "### Shapes of SDXL" in page
+    assert (tmp_path / benchmarks_page.FIGURE).exists() and "images/benchmarks.png" in page
+
+
+def test_pages_say_what_is_not_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmarks_page, "RESULTS", tmp_path)
+    monkeypatch.setattr(benchmarks_page, "GENERATED", tmp_path)
+    benchmarks_page.main()
+    assert "`make bench` does" in (tmp_path / "benchmarks.md").read_text()
+    assert "`make solvers` does" in (tmp_path / "solvers.md").read_text()
+
+
+def test_known_structure_is_counted_once_and_shown(tmp_path, monkeypatch):
+    out = tmp_path / "solvers.json"
+    options = ["--concepts", "--rows", "16", "--noise", "0.1", "50", "--seeds", "2", "--others", "0", "--out", str(out)]
+    assert solvers.main(options) == 0
+    result = json.loads(out.read_text())
+    assert [k["counts"] for k in result["known_structure"]] == [True, False]
+    monkeypatch.setattr(solvers, "known_structure", lambda *_: pytest.fail("counted again"))
+    assert solvers.main(options) == 0
+    text = benchmarks_page.solvers(result)
+    assert "| 16×64 | 50 | no | paper |" in text
+
+
+def test_matrices_of_other_parts(tmp_path):
+    save_file(
+        {
+            "fc.weight": torch.ones(40, 64), "tall.weight": torch.ones(90, 50), "conv.weight": torch.ones(32, 8, 3, 3),
+            "token_embedding.weight": torch.ones(99, 64), "a.ff.net.2.weight": torch.ones(64, 64),
+            "norm.weight": torch.ones(64), "thin.weight": torch.ones(8, 64), "fc.bias": torch.ones(40),
+        },
+        tmp_path / "part.safetensors",
+    )  # fmt: skip
+    found = signs.trained_matrices(tmp_path / "part.safetensors", 10)
+    assert {n: tuple(w.shape) for n, w in found.items()} == {
+        "conv.weight": (32, 72), "fc.weight": (40, 64), "tall.weight": (50, 90),
+    }  # fmt: skip
+    assert len(signs.trained_matrices(tmp_path / "part.safetensors", 2)) == 2
+    for file in signs.OTHERS.values():
+        assert signs.trained_matrices(signs.ASSETS / file, 3)
+
+
+def test_unusable_input_is_one_line(tmp_path, capsys):
+    assert completion.main(["--device", "warp"]) == 2
+    assert "'warp' cannot be used here" in capsys.readouterr().err
+    assert solvers.main(["--model", "./nowhere", "--rows", "--others", "0", "--out", str(tmp_path / "s.json")]) == 2
+    assert "no folder './nowhere'" in capsys.readouterr().err
+
+
+def test_plain_sampling_denoises_what_locate_does(tiny):
+    concept = cr.Concept(
+        "cat", ("a cat", "a cat in a park", "cat"), ("a", "a park", ""), settings=cr.Settings(0.1, 2, 5)
+    )
+    seen = {"plain": [], "locate": []}
+    for name, call in (("plain", pipeline.sample_plainly), ("locate", cr.locate)):
+        hook = tiny.unet.register_forward_pre_hook(lambda _m, a, k, n=name: seen[n].append((a[0].clone(), int(a[1]))),
+                                                   with_kwargs=True)  # fmt: skip
+        call(tiny, concept, batch_size=4)
+        hook.remove()
+    assert len(seen["plain"]) == len(seen["locate"]) == 4
+    for (a, t), (b, u) in zip(seen["plain"], seen["locate"], strict=True):
+        assert t == u
+        torch.testing.assert_close(a, b)
+
+
+def test_drawing_is_compared_with_the_models_own_precision(tiny):
+    before = {n: p.clone() for n, p in tiny.unet.named_parameters()}
+    concept = cr.Concept("cat", ("a cat", "cat"), ("a", ""), settings=cr.Settings(0.1, 1, 2))
+    args = argparse.Namespace(pictures=2, batches=[1, 2], repeats=1, model="tiny", device="cpu")
+    rows = pipeline.drawing(tiny, concept, args, CPU)
+    assert [r["name"] for r in rows[:2]] == ["float32, contiguous, batch 1", "float32, contiguous, batch 2"]
+    assert len(rows) == 8 and rows[0]["grey_max"] == 0
+    assert all(r["grey_max"] <= 1 for r in rows if r["name"].startswith("float32"))
+    assert any(r["grey_mean"] > 0 for r in rows if r["name"].startswith("bfloat16"))
+    assert all(torch.equal(p, before[n]) and p.is_contiguous() for n, p in tiny.unet.named_parameters())
+
+
+def test_editing_a_folder_adds_less_than_half_of_it(tmp_path):
+    assert pipeline.main(["--parts", "edit", "--megabytes", "64", "--out", str(tmp_path)]) == 0
+    row = common.read_table(tmp_path / "pipeline.csv")[0]
+    assert float(row["file_mb"]) == pytest.approx(64, rel=0.1)
+    if row["peak_mb"]:
+        assert float(row["ratio"]) <= pipeline.MEMORY_LIMIT
+
+
+def test_the_random_model_is_located_and_attacked(tmp_path, monkeypatch):
+    from benchmarks import random_model
+
+    small = random_model.random_sd15
+    monkeypatch.setattr(random_model, "random_sd15", lambda *a: small(*a, size=8, channels=(32, 32, 64, 64)))
+    monkeypatch.setattr(pipeline, "get_concept", lambda *_: cr.Concept(
+        "a", ("a cat",), ("a",), settings=cr.Settings(0.1, 1, 2)))  # fmt: skip
+    options = ["--model", "sd15-random", "--parts", "locate", "attack", "--repeats", "1", "--out", str(tmp_path)]
+    assert pipeline.main(options) == 0
+    rows = common.read_table(tmp_path / "pipeline-sd15-random-cpu.csv")
+    assert [r["name"] for r in rows] == ["plain sampling", "locate", "conditional", "prior"]
