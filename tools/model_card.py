@@ -44,14 +44,14 @@ def quality(result: dict) -> str:
     names = {
         "scenes": "scenes", "styles": "styles (the style itself)", "styled_objects": "styles (the object in them)",
         "held_out_pairs": "object and scene never seen together", "held_out_phrasings": "phrasings never seen",
+        "judges_agree": "objects: classifier and CLIP name the same",
         "every_ff_zeroed": "objects, every `ff.net.2` set to zero",
     }  # fmt: skip
     lowest = d["objects_lowest"]
     rows = [
         ["objects, mean", f"{d['objects_mean']:.3f}, {result['images']} pictures each"],
         ["objects, lowest", f"{lowest}: {rate(d['objects'][lowest])}"],
-        ["objects: classifier and CLIP name the same", rate(d["judges_agree"])],
-        *[[label, rate(d[key])] for key, label in names.items()],
+        *[[label, rate(d[key])] for key, label in names.items() if key in d],
         ["seconds a picture", f"{d['seconds_per_picture']:.2f} ({result['threads']} threads)"],
     ]
     out = table(["what is drawn", "top-1 by the judge"], rows)
