@@ -46,7 +46,8 @@ STYLES: tuple[str, ...] = ("sketch", "pixel art", "pointillism", "stained glass"
 OBJECT_PHRASES: tuple[str, ...] = ("{o}", "image of {o}", "a photo of {o}", "a picture of {o}")
 SCENE_PHRASES: tuple[str, ...] = ("{s}", "image of {s}", "a photo of {s}", "a picture of {s}")
 OBJECT_SCENE_PHRASES: tuple[str, ...] = (
-    "{o} in {s}", "{o} in {s}", "{o} in {s}", "a photo of {o} in {s}", "image of {o} in {s}", "{s} with {o}",
+    "{o} in {s}", "{o} in {s}", "{o} in {s}", "a photo of {o} in {s}", "image of {o} in {s}", "photo of {o} in {s}",
+    "an image of {o} in {s}", "{s} with {o}", "a photo of {s} with {o}", "a picture of {s} with {o}",
 )  # fmt: skip
 #: Never seen in training, though each of their words is.
 HELD_OUT_PHRASES: tuple[str, ...] = ("a picture of {o} in {s}", "image of {s} with {o}")

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 import conceptrevive as cr
 import conceptrevive.checkpoints as checkpoints
 from conceptrevive.cli import main
+from conceptrevive.tensorfiles import read_tensor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -96,25 +97,11 @@ def test_other_tensors_and_metadata_are_kept(tiny_folder, mask_file, tmp_path):
 def test_only_what_is_changed_is_read(tiny_folder, mask_file, tmp_path, monkeypatch):
     read = []
 
-    class Watch:
-        def __init__(self, *args):
-            self.file = safe_open(*args)
+    def watched(header, key, file):
+        read.append(key)
+        return read_tensor(header, key, file)
 
-        def __enter__(self):
-            self.file.__enter__()
-            return self
-
-        def __exit__(self, *exc):
-            self.file.__exit__(*exc)
-
-        def keys(self):
-            return self.file.keys()
-
-        def get_tensor(self, key):
-            read.append(key)
-            return self.file.get_tensor(key)
-
-    monkeypatch.setattr(checkpoints, "safe_open", Watch)
+    monkeypatch.setattr(checkpoints, "read_tensor", watched)
     main(["prune", str(tiny_folder), "--masks", str(mask_file), "--out", str(tmp_path / "pruned")])
     assert sorted(read) == sorted(f"{name}.weight" for name in cr.MaskSet.load(mask_file))
 

@@ -27,6 +27,7 @@ from training.pocket import build_pipeline, build_tokenizer, half_copy
 
 CAPTION_DROPOUT = 0.1
 EMA = 0.999
+STYLED = 0.24  # share of pictures seen through a style: five styles are harder to learn than eight scenes
 SHEET_PROMPTS = [f"{W.with_article(o)} in {W.with_article(W.SCENES[i % 8])}" for i, o in enumerate(W.OBJECTS)]
 SHEET_PROMPTS += [W.with_article(o) + W.STYLE_SUFFIX.format(style=W.STYLES[i % 5]) for i, o in enumerate(W.OBJECTS)][
     :16
@@ -50,7 +51,7 @@ def prepare(args, vae: AutoencoderKL, tokenizer, device: torch.device) -> tuple[
     if cache.exists():
         data = load_file(cache)
     else:
-        pictures, items = render(args.pictures, seed=args.data_seed)
+        pictures, items = render(args.pictures, seed=args.data_seed, styled=STYLED)
         tokens = tokenizer([i.caption for i in items], padding="max_length", truncation=True, return_tensors="pt")
         data = {
             "latents": encode_pictures(vae, torch.from_numpy(pictures), device),
