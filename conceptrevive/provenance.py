@@ -28,7 +28,11 @@ def provenance(seed: int | None, device: str = "cpu") -> dict:
     import torch
 
     names = ("torch", "diffusers", "transformers", "numpy", "safetensors")
-    command = ["conceptrevive" if "conceptrevive" in Path(sys.argv[0]).name else f"python {Path(sys.argv[0]).name}"]
+    script, spec = Path(sys.argv[0]).name, getattr(sys.modules["__main__"], "__spec__", None)
+    # `python -m package.module` leaves only the file's name in argv; the module's name is what can be run again.
+    command = [
+        "conceptrevive" if script == "conceptrevive" else f"python -m {spec.name}" if spec else f"python {script}"
+    ]
     return {
         "seed": seed,
         "command": " ".join([*command, *map(shlex.quote, sys.argv[1:])]),
