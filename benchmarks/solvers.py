@@ -2,11 +2,13 @@
 
     python -m benchmarks.solvers --out results/benchmarks/solvers.json
     python -m benchmarks.solvers --images 0        # signs only, minutes
+    python -m benchmarks.solvers --stages runs/early/pipeline runs/late/pipeline   # and those of other pipelines
 
 For each concept: sign accuracy of every solver against the paper's loop on the same entries, how often a sign that is
 said to be right with some probability is right, and the pictures of every solver under every magnitude rule, same seeds.
-Matrices with known structure come first, then weights trained on other tasks that come with the package. Intervals of sign accuracy resample layers, not entries: the entries of a layer
-go together. Finished concepts are kept beside the output (``….parts/``), by the weights' hash, and not measured again.
+Matrices with known structure come first, then weights trained on other tasks that come with the package, then the model at
+other stages of its training. Intervals of sign accuracy resample layers, not entries: the entries of a layer go together.
+Finished concepts are kept beside the output (``….parts/``), by the weights' hash, and not measured again.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from conceptrevive.provenance import provenance, write_json
 from conceptrevive.revival import revive_layer
 from conceptrevive.statistics import Rate, paired_difference
 
+#: Masks by which signs are counted at other stages of training.
+STAGE_CONCEPTS = ("gas pump", "bicycle", "church")
 #: Magnitude rules and the share of signs kept with each; expected values shrink what is unsure, so all are kept.
 RULES = {"max": 0.6, "average": 0.6, "sample": 0.6, "expected": 1.0}
 
@@ -81,6 +85,7 @@ def main(argv=None) -> int:
     )
     ap.add_argument("--noise", type=float, nargs="*", default=[0.3, 1.0, 4.0])
     ap.add_argument("--others", type=int, default=12, help="matrices of each other part that comes with the package")
+    ap.add_argument("--stages", nargs="*", default=[], help="pipeline folders of the model at other stages of training")
     ap.add_argument("--seed", type=int, default=0)
     ap.add_argument("--device", default="cpu")
     ap.add_argument("--out", default="results/benchmarks/solvers.json")
@@ -99,9 +104,13 @@ def run(args) -> int:
         parts / f"known-{args.seeds}-{'-'.join(map(str, args.rows + args.noise))}.json",
         lambda: {"rows": known_structure([(d, 4 * d) for d in args.rows], args.seeds, tuple(args.noise))},
     )["rows"]
-    digest = hashlib.sha256(b"".join((ASSETS / f).read_bytes() for f in OTHERS.values())).hexdigest()[:8]
+    digest = _hash((ASSETS / f).read_bytes() for f in OTHERS.values())
     others = _kept(parts / f"others-{args.others}-{digest}.json", lambda: {"rows": other_weights(args.others)})["rows"]
     result = {"spectrum": SPECTRUM, "known_structure": known, "other_weights": others}
+    if args.stages:
+        result["stages"] = [
+            _kept(parts / f"stage-{_digest(f)}.json", lambda f=f: stage(f, args.seed)) for f in args.stages
+        ]
     if args.concepts:
         from conceptrevive.locate import locate
         from conceptrevive.models import load_pipeline, read_side, read_weights
@@ -109,7 +118,7 @@ def run(args) -> int:
 
         pipe = load_pipeline(args.model, device=args.device)
         original, side = read_weights(pipe), read_side(pipe)
-        digest = hashlib.sha256(b"".join(w.cpu().numpy().tobytes() for w in original.values())).hexdigest()[:8]
+        digest = _hash(w.cpu().numpy().tobytes() for w in original.values())
         measurer = Measurer(pipe, args.images, args.retained, args.seed)
 
         def one(name: str) -> dict:
@@ -137,6 +146,34 @@ def run(args) -> int:
             result["base"] = f"{_base(args.draw)} · max"
     write_json(args.out, result | provenance(args.seed, args.device))
     return 0
+
+
+def stage(folder: str, seed: int) -> dict:
+    """Sign accuracy on the pipeline in `folder`, over `STAGE_CONCEPTS`, and how long its `training.json` says it trained."""
+    from conceptrevive.locate import locate
+    from conceptrevive.models import load_pipeline, read_side, read_weights
+
+    pipe = load_pipeline(folder, device="cpu")
+    original, side, units = read_weights(pipe), read_side(pipe), {}
+    for name in STAGE_CONCEPTS:
+        counts, _ = signs(original, locate(pipe, get_concept(name), seed=seed), side)
+        for s, rows in counts["signs"].items():
+            units.setdefault(s, []).extend(rows)
+    note = Path(folder) / "training.json"
+    trained = json.loads(note.read_text()) if note.exists() else {}
+    return {
+        "trained": {k: trained.get(k) for k in ("pictures", "total_decay")},
+        "concepts": STAGE_CONCEPTS, "signs": accuracy(units, seed=seed), "signs_top": accuracy(units, top=True, seed=seed),
+    }  # fmt: skip
+
+
+def _digest(folder: str) -> str:
+    files = sorted(Path(folder).rglob("*.safetensors")) + sorted(Path(folder).glob("training.json"))
+    return _hash(f.read_bytes() for f in files)
+
+
+def _hash(parts) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:8]
 
 
 def _base(drawn: list[str]) -> str:

@@ -107,6 +107,7 @@ def _evaluate(a) -> dict:
     from conceptrevive.evaluation import evaluate
     from conceptrevive.models import denoiser, load_pipeline
     from conceptrevive.provenance import provenance
+    from conceptrevive.sampling import fastest
 
     concept = get_concept(a.concept, a.preset)
     pipe = load_pipeline(a.model, device=a.device, revision=a.revision)
@@ -116,6 +117,7 @@ def _evaluate(a) -> dict:
     return {
         "concept": concept.name, "model": a.model, "top1": top1.value, "interval": top1.interval, "n": top1.n,
         "retained_top1": kept.value if kept.n else None, "retained_interval": kept.interval, "retained_n": kept.n,
+        "sampling": str(fastest(pipe)),
         **provenance(a.seed, str(next(denoiser(pipe).parameters()).device)),
     }  # fmt: skip
 

@@ -20,6 +20,7 @@ from conceptrevive.masks import prune
 from conceptrevive.models import denoiser, load_pipeline, read_weights, swapped
 from conceptrevive.provenance import provenance, write_json
 from conceptrevive.revival import complete_layers, guess_masks, revive, sign_accuracy
+from conceptrevive.sampling import fastest
 from conceptrevive.statistics import Rate
 
 #: The concept whose revival is nearest the median of the paper's twelve stand-ins that were erased to ≤ 0.2.
@@ -107,6 +108,7 @@ def demo(
         "retained_top1": {r: v.value for r, v in kept.items()},
         "retained_interval": {r: v.interval for r, v in kept.items()},
         **numbers,
+        "sampling": str(fastest(pipe)),
         **provenance(seed, device_name),
         "seconds": round(time.time() - start, 1),
     }

@@ -30,7 +30,7 @@ from conceptrevive.masks import MaskSet, prune
 from conceptrevive.models import Weights, denoiser, load_pipeline, read_weights, swapped
 from conceptrevive.provenance import provenance, write_json
 from conceptrevive.revival import complete_layers, neuron_magnitude, retain_signs, revive_layer, sign_accuracy
-from conceptrevive.sampling import generate
+from conceptrevive.sampling import fastest, generate
 from conceptrevive.statistics import Rate, paired_difference
 
 CONCEPTS = (*W.PAPER_OBJECTS, *W.STYLES)
@@ -187,7 +187,7 @@ def main(argv=None) -> int:
         print(name, {k: round(rows[name][k], 2) for k in short}, flush=True)
     settings = concepts[names[0]].settings
     result = {
-        "n": args.images, "retained_n": args.retained,
+        "n": args.images, "retained_n": args.retained, "sampling": str(fastest(pipe)),
         "settings": {k: getattr(settings, k) for k in ("skill_ratio", "tau", "steps", "guidance")},
         **provenance(args.seed, str(next(denoiser(pipe).parameters()).device)),
         "concepts": rows, "layers": spectrum(original),

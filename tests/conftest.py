@@ -5,6 +5,8 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ.setdefault("MPLBACKEND", "Agg")
+# The same pictures in every process: no timing decides how they are drawn.
+os.environ["CONCEPTREVIVE_SAMPLING"] = "own"
 
 import pytest
 from tiny import build_pipeline

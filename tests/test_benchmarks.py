@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 
 import pytest
 import torch
@@ -141,6 +142,24 @@ def test_known_structure_is_counted_once_and_shown(tmp_path, monkeypatch):
     assert solvers.main(options) == 0
     text = benchmarks_page.solvers(result)
     assert "| 16×64 | 50 | no | paper |" in text
+
+
+def test_stages_of_training_are_counted_once_and_shown(tiny_folder, tmp_path, monkeypatch):
+    concept = cr.Concept("cat", ("a cat", "cat"), ("a", ""), settings=cr.Settings(0.2, 1, 2))
+    monkeypatch.setattr(solvers, "get_concept", lambda _: concept)
+    folder, out = tmp_path / "stage", tmp_path / "solvers.json"
+    shutil.copytree(tiny_folder, folder)
+    options = ["--concepts", "--rows", "--others", "0", "--out", str(out), "--stages", str(tiny_folder), str(folder)]
+    (folder / "training.json").write_text('{"pictures": 640, "total_decay": 0.25}')
+    assert solvers.main(options) == 0
+    result = json.loads(out.read_text())
+    assert set(result["stages"][0]["signs"]) == set(signs.SOLVERS)
+    text = benchmarks_page.solvers(result)
+    assert (
+        "| not stated | paper |" in text
+        and "| 640 pictures, total decay 0.25 | paper |" in text
+        and "masks of gas pump, bicycle, church" in text
+    )
 
 
 def test_matrices_of_other_parts(tmp_path):

@@ -182,6 +182,14 @@ def solvers(result: dict) -> str:
     if rows:
         out += "\n### Weights trained on other tasks\n\nThe other parts that come with the package, pruned alike.\n\n"
         out += table(["part, matrices", *header[1:]], rows)
+    rows = [
+        [_trained(k["trained"]), s, f"{v['value']:.3f}", _gain(v), f"{k['signs_top'][s]['value']:.3f}", str(v["n"])]
+        for k in result.get("stages", []) for s, v in k["signs"].items()
+    ]  # fmt: skip
+    if rows:
+        names = ", ".join(result["stages"][0]["concepts"])
+        out += f"\n### At other stages of training\n\nThe pocket model's own layers; masks of {names}.\n\n"
+        out += table(["trained", "solver", "sign accuracy", "minus the loop's, 95 %", "top 0.6", "n"], rows)
     if "signs" in result:
         header = ["solver", "sign accuracy", "minus the loop's, 95 %", "top 0.6", "minus the loop's, 95 %", "converged"]
         rows = [
@@ -206,6 +214,10 @@ def solvers(result: dict) -> str:
         ]
         out += table(["model", "erased top-1", "minus base, 95 %", "retained top-1", "minus base, 95 %"], rows)
     return out + made_by(result)
+
+
+def _trained(t: dict) -> str:
+    return "not stated" if t["pictures"] is None else f"{t['pictures']} pictures, total decay {t['total_decay']:.2f}"
 
 
 def _gain(v: dict) -> str:

@@ -21,7 +21,7 @@ from conceptrevive.evaluation import EVALUATION_SEED
 from conceptrevive.judges import Classifier, classifier, clip, judge_files
 from conceptrevive.models import ASSETS, load_pipeline, read_weights, swapped
 from conceptrevive.provenance import provenance, write_json
-from conceptrevive.sampling import generate
+from conceptrevive.sampling import fastest, generate
 from conceptrevive.statistics import Rate
 
 SEED = 7 * EVALUATION_SEED
@@ -148,6 +148,7 @@ def main() -> None:
     result = {
         "images": args.images,
         **SETTINGS,
+        "sampling": str(fastest(pipe)),
         **provenance(SEED),
         "sha256": {str(f.relative_to(ASSETS)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files},
         "drawing": drawing(pipe, args.images),

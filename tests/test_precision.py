@@ -1,0 +1,87 @@
+"""How pictures are drawn on this processor: timed once, stated, fixed on request, and close to float32."""
+
+import numpy as np
+import pytest
+import torch
+
+import conceptrevive as cr
+import conceptrevive.precision as precision
+from conceptrevive.precision import CHOICES, VARIABLE, How, applied, choose
+from conceptrevive.sampling import fastest
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Timing decides, and remembers nothing from other tests."""
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setattr(precision, "_timed", {})
+
+
+class Clock:
+    """Time that passes only while something is drawn: `seconds` by choice."""
+
+    def __init__(self, monkeypatch, net, seconds):
+        self.now, self.net, self.seconds, self.calls = 0.0, net, seconds, 0
+        monkeypatch.setattr(precision.time, "perf_counter", lambda: self.now)
+
+    def draw(self):
+        first = next(p for p in self.net.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[-1] > 1)
+        last = not first.is_contiguous()
+        self.now += self.seconds[How(torch.is_autocast_enabled("cpu"), last)]
+        self.calls += 1
+
+
+@pytest.mark.parametrize("best", CHOICES, ids=str)
+def test_the_fastest_is_taken_and_timed_once(tiny, timed, monkeypatch, best):
+    clock = Clock(monkeypatch, tiny.unet, {how: 1.0 if how == best else 2.0 for how in CHOICES})
+    assert choose(tiny, clock.draw) == best
+    calls = clock.calls
+    assert calls == 3 * len(CHOICES)
+    assert choose(tiny, clock.draw) == best and clock.calls == calls
+
+
+def test_a_near_tie_stays_with_float32(tiny, timed, monkeypatch):
+    clock = Clock(monkeypatch, tiny.unet, {how: 1.1 if how == How() else 1.0 for how in CHOICES})
+    assert choose(tiny, clock.draw) == How()
+
+
+@pytest.mark.parametrize("how", CHOICES, ids=str)
+def test_a_choice_can_be_fixed_by_its_name(tiny, monkeypatch, how):
+    monkeypatch.setenv(VARIABLE, str(how))
+    assert choose(tiny, lambda: pytest.fail("a fixed choice is not timed")) == how
+
+
+def test_an_unknown_choice_is_named(tiny, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "float8")
+    message = (
+        "CONCEPTREVIVE_SAMPLING is 'float8': choose one of own, own-channels-last, bfloat16, bfloat16-channels-last"
+    )
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        fastest(tiny)
+
+
+def test_timing_leaves_the_weights_and_chooses_one_way(tiny, timed, one_thread):
+    before = {n: p.clone() for n, p in tiny.unet.named_parameters()}
+    assert fastest(tiny) in CHOICES
+    assert all(torch.equal(p, before[n]) for n, p in tiny.unet.named_parameters())
+
+
+@pytest.mark.parametrize("how", CHOICES[1:], ids=str)
+def test_every_way_draws_nearly_the_same_picture(tiny, monkeypatch, one_thread, how):
+    def draw(way):
+        monkeypatch.setenv(VARIABLE, str(way))
+        images = cr.generate(tiny, ["a cat", "a dog"], seed=3, steps=4)
+        return np.stack([np.asarray(i) for i in images]).astype(float)
+
+    plain, other = draw(How()), draw(how)
+    # Of 255 grey values: rounding in float32, three binary digits more of it in bfloat16's eight.
+    assert np.abs(plain - other).mean() <= (2.0 if how.bfloat16 else 0.1)
+    assert (plain == draw(How())).all()
+
+
+def test_a_layout_changes_no_value(tiny):
+    before = {n: p.clone() for n, p in tiny.unet.named_parameters()}
+    with applied(tiny, How(channels_last=True)):
+        assert all(torch.equal(p, before[n]) for n, p in tiny.unet.named_parameters())
+    with applied(tiny, How()):
+        assert all(p.is_contiguous() for p in tiny.unet.parameters())
