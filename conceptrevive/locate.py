@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from conceptrevive.activations import column_norms
 from conceptrevive.concepts import Concept
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.masks import MaskSet, wanda_mask
-from conceptrevive.models import candidate_layers
+from conceptrevive.models import Weights, candidate_layers
 from conceptrevive.sampling import EVALUATION_SEED
 
 
@@ -57,10 +59,22 @@ def locate(
             )
     run = dict(tau=tau, steps=steps, guidance=guidance, seed=seed, batch_size=batch_size, progress=progress)
     norms = column_norms(model, (concept.target_prompts, concept.base_prompts), **run)
-    masks = {}
-    for name, layer in layers.items():
-        weight = layer.weight.detach()
-        masks[name] = torch.zeros_like(weight, dtype=torch.bool)
-        for target, base in zip(*norms[name], strict=True):
-            masks[name] |= wanda_mask(weight, target, base, k)
+    masks = concept_masks({n: layer.weight.detach() for n, layer in layers.items()}, norms, k)
     return MaskSet(masks, concept=concept.name, skill_ratio=k, tau=tau, seed=seed)
+
+
+def concept_masks(
+    weights: Weights, norms: Mapping[str, torch.Tensor], skill_ratio: float, tau: int | None = None
+) -> dict[str, torch.Tensor]:
+    """Union over the first `tau` steps of each layer's `wanda_mask` (paper §1).
+
+    Args:
+        weights: {module name: (d, columns)}. norms: {module name: (2, steps, columns)}, target's and base's column norms.
+        tau: None takes all the steps in `norms`.
+    """
+    masks = {}
+    for name, weight in weights.items():
+        masks[name] = torch.zeros_like(weight, dtype=torch.bool)
+        for target, base in zip(*norms[name][:, :tau], strict=True):
+            masks[name] |= wanda_mask(weight, target, base, skill_ratio)
+    return masks
