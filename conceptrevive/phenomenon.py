@@ -138,7 +138,26 @@ def measure(measurer: Measurer, original: Weights, concept: Concept, masks: Mask
         rate = Rate.of(right)
         row[f"retained_{name}"], row[f"retained_{name}_interval"] = rate.value, rate.interval
     row["retained_revived_minus_pruned"] = paired_difference(kept["revived"], kept["pruned"])
+    row["outcomes"] = {n: list(map(int, right)) for n, right in outcomes.items()}
+    row["retained_outcomes"] = {n: list(map(int, right)) for n, right in kept.items()}
     return row
+
+
+def pooled(rows: dict[str, dict]) -> dict:
+    """Over the paper's objects among `rows`: mean top-1, and paired differences from the pruned model.
+
+    The intervals are those of the pictures, for these very concepts; they say nothing about other concepts.
+    """
+    mine = [rows[o] for o in W.PAPER_OBJECTS if o in rows]
+    out: dict = {"concepts": len(mine)}
+    for kind, prefix in (("outcomes", ""), ("retained_outcomes", "retained_")):
+        for name in mine[0][kind] if mine else ():
+            right = [x for row in mine for x in row[kind][name]]
+            out[prefix + name] = Rate.of(right).value
+            if name not in ("original", "pruned"):
+                pruned = [x for row in mine for x in row[kind]["pruned"]]
+                out[f"{prefix}{name}_minus_pruned"] = paired_difference(right, pruned)
+    return out
 
 
 def representative(result: dict, most: float = 0.2) -> str:
@@ -190,7 +209,9 @@ def main(argv=None) -> int:
         "n": args.images, "retained_n": args.retained, "sampling": str(fastest(pipe)),
         "settings": {k: getattr(settings, k) for k in ("skill_ratio", "tau", "steps", "guidance")},
         **provenance(args.seed, str(next(denoiser(pipe).parameters()).device)),
-        "concepts": rows, "layers": spectrum(original),
+        "objects": pooled(rows),
+        "concepts": {c: {k: v for k, v in row.items() if not k.endswith("outcomes")} for c, row in rows.items()},
+        "layers": spectrum(original),
     }  # fmt: skip
     write_json(args.out, result)
     return 0

@@ -6,7 +6,7 @@ import torch
 from conceptrevive import world as W
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.masks import MaskSet, prune
-from conceptrevive.phenomenon import random_masks, representative, variants
+from conceptrevive.phenomenon import pooled, random_masks, representative, variants
 
 
 def table(**concepts):
@@ -57,3 +57,19 @@ def test_controls_differ_from_the_attack_in_their_signs_alone(layer, one_thread)
         assert torch.equal(w[name][untouched], original[name][untouched])
     assert numbers["sign_accuracy_topk"] > 0.8 and numbers["pruned_fraction"] == pytest.approx(float(m.float().mean()))
     assert torch.equal(weights["pruned"][name], prune(original, masks)[name])
+
+
+def test_pooling_counts_every_picture_of_the_objects_once():
+    def row(pruned, revived):
+        return {
+            "outcomes": {"original": [1, 1], "pruned": pruned, "revived": revived},
+            "retained_outcomes": {"original": [1], "pruned": [0], "revived": [1]},
+        }
+
+    rows = {"golf": row([0, 0], [1, 0]), "church": row([1, 0], [1, 1]), "sepia": row([0, 0], [0, 0])}
+    found = pooled(rows)
+    assert (found["concepts"], found["original"], found["pruned"], found["revived"]) == (2, 1.0, 0.25, 0.75)
+    difference, (low, high) = found["revived_minus_pruned"]
+    assert difference == 0.5 and low < 0.5 < high
+    assert found["retained_revived_minus_pruned"][0] == 1.0
+    assert pooled({"sepia": row([0], [0])}) == {"concepts": 0}

@@ -1,6 +1,6 @@
 """Write the model card's tables and figure from the measured results: `python tools/model_card.py` (`make card`).
 
-Reads `results/pocket/*.json`, writes `book/generated/*.md` and `book/images/phenomenon.png`. Nothing is typed by hand.
+Reads `results/pocket/*.json`, writes `book/generated/*.md`, `book/images/phenomenon.png` and `spectra.png`. Nothing is typed by hand.
 """
 
 from __future__ import annotations
@@ -73,25 +73,71 @@ def quality(result: dict) -> str:
     return out + "\n" + table(["file", "sha256"], [[f"`{f}`", f"`{h[:16]}…`"] for f, h in result["sha256"].items()])
 
 
-COLUMNS = ("original", "pruned", "revived", "revived_paper", "neuron_average", "random_signs", "exact_signs",
-           "random_mask", "other_mask", "retained_original", "retained_pruned", "retained_revived", "sign_accuracy",
-           "sign_accuracy_topk", "pruned_fraction")  # fmt: skip
+ATTACK = {
+    "original": "original", "pruned": "pruned", "revived": "revived", "revived_paper": "revived, paper's solver",
+    "retained_original": "others, original", "retained_pruned": "others, pruned", "retained_revived": "others, revived",
+    "sign_accuracy": "signs right", "sign_accuracy_topk": "signs right, top 0.6", "pruned_fraction": "share pruned",
+}  # fmt: skip
+CONTROLS = {
+    "pruned": "pruned", "revived": "revived", "neuron_average": "neuron average", "random_signs": "random signs",
+    "exact_signs": "exact signs", "random_mask": "random mask", "other_mask": "another concept's mask",
+}  # fmt: skip
 
 
 def phenomenon(result: dict) -> str:
-    """One row per concept, means of the paper's twelve below."""
-    rows = [[name, *[f"{c[k]:.2f}" for k in COLUMNS]] for name, c in result["concepts"].items()]
-    twelve = [result["concepts"][o] for o in PAPER_OBJECTS if o in result["concepts"]]
-    if twelve:
-        rows.append(["**mean of the objects**", *[f"**{np.mean([c[k] for c in twelve]):.2f}**" for k in COLUMNS]])
-    s = result["settings"]
-    lead = (
+    """The attack, then its controls, one row per concept and the mean of the paper's objects below."""
+    s, objects = result["settings"], result["objects"]
+    out = (
         f"One setting for all: skill ratio {s['skill_ratio']}, τ = {s['tau']} of {s['steps']} steps, guidance "
-        f"{s['guidance']}. {result['n']} pictures a cell ({result['retained_n']} where *retained*); 95 % Wilson intervals "
-        "in the figure and in the JSON.\n\n"
+        f"{s['guidance']}. {result['n']} pictures a cell ({result['retained_n']} where *others*).\n\n"
     )
-    header = ["concept", *[c.replace("_", " ") for c in COLUMNS]]
-    return lead + table(header, rows) + made_by(result)
+    for columns in (ATTACK, CONTROLS):
+        rows = [[name, *[f"{c[k]:.2f}" for k in columns]] for name, c in result["concepts"].items()]
+        twelve = [result["concepts"][o] for o in PAPER_OBJECTS if o in result["concepts"]]
+        if twelve:
+            rows.append(["**mean of the objects**", *[f"**{np.mean([c[k] for c in twelve]):.2f}**" for k in columns]])
+        out += table(["concept", *columns.values()], rows) + "\n"
+    labels = {
+        "revived": "revived", "revived_paper": "revived with the paper's solver", "neuron_average": "neuron average",
+        "random_signs": "random signs", "exact_signs": "exact signs", "random_mask": "random mask",
+        "other_mask": "another concept's mask", "retained_revived": "others, revived",
+    }  # fmt: skip
+    rows = [[label, difference(objects[f"{key}_minus_pruned"])] for key, label in labels.items() if key in objects]
+    out += f"Differences over the {objects['concepts']} objects, paired by seed, with 95 % intervals over pictures:\n\n"
+    return out + table(["top-1 minus the pruned model's", "difference"], rows) + made_by(result)
+
+
+def difference(pair: tuple[float, tuple[float, float]]) -> str:
+    """ "+0.31 [0.27, 0.35]"."""
+    value, (low, high) = pair
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def spectra(result: dict) -> str:
+    """Effective rank of each layer that is pruned."""
+    rows = [
+        [f"`{n}`", f"{v['effective_rank']:.0f} of {len(v['singular_values'])}"] for n, v in result["layers"].items()
+    ]
+    return table(["layer", "effective rank"], rows)
+
+
+def spectra_figure(result: dict) -> None:
+    """Singular values of every layer, each divided by its largest."""
+    fig, ax = plt.subplots(figsize=(6.5, 3.6))
+    shades = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(result["layers"])))
+    for colour, (name, layer) in zip(shades, result["layers"].items(), strict=True):
+        s = np.array(layer["singular_values"])
+        part = name.split(".")[0].replace("_blocks", "").replace("_block", "")
+        ax.semilogy(np.arange(1, len(s) + 1), s / s[0], color=colour, lw=1.2, label=part)
+    handles, names = ax.get_legend_handles_labels()
+    first = {n: h for h, n in zip(reversed(handles), reversed(names), strict=True)}
+    ax.legend([first[n] for n in dict.fromkeys(names)], dict.fromkeys(names), frameon=False, title="first layer of")
+    ax.set(xlabel="index", ylabel="singular value / largest")
+    ax.grid(color="0.9")
+    ax.spines[["top", "right"]].set_visible(False)
+    fig.patch.set_facecolor("white")
+    fig.tight_layout()
+    save_figure(fig, ROOT / "book/images/spectra.png")
 
 
 def phenomenon_figure(result: dict) -> None:
@@ -127,7 +173,9 @@ def main() -> None:
             result = json.loads(path.read_text())
             (GENERATED / f"{name}.md").write_text(write(result))
             if name == "phenomenon":
+                (GENERATED / "spectra.md").write_text(spectra(result))
                 phenomenon_figure(result)
+                spectra_figure(result)
 
 
 if __name__ == "__main__":
