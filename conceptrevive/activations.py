@@ -104,7 +104,8 @@ def column_norms(
         return {}
 
     at_a_time = max(1, batch_size // len(groups))
-    with ColumnNorms(layers, tau, len(groups)) as recorder, quiet(model), precision(model):
+    # Precision first: its timing draws, and nothing but the prompts may be recorded.
+    with precision(model), ColumnNorms(layers, tau, len(groups)) as recorder, quiet(model):
         for first in range(0, len(groups[0]), at_a_time):
             part = [prompt for group in groups for prompt in group[first : first + at_a_time]]
             latents = noise(model, [seed]).expand(len(part), -1, -1, -1).to(weight.device, dtype)

@@ -66,6 +66,16 @@ def test_timing_leaves_the_weights_and_chooses_one_way(tiny, timed, one_thread):
     assert all(torch.equal(p, before[n]) for n, p in tiny.unet.named_parameters())
 
 
+def test_locating_does_not_record_the_timing(tiny, timed, monkeypatch, one_thread):
+    concept = cr.Concept("cat", ("a cat", "cat"), ("a", ""), settings=cr.Settings(0.2, 2, 3))
+    # A timing at which float32 is always the fastest.
+    monkeypatch.setattr(precision, "MARGIN", float("inf"))
+    masks = cr.locate(tiny, concept)
+    monkeypatch.setenv(VARIABLE, "own")
+    fixed = cr.locate(tiny, concept)
+    assert all(torch.equal(masks[n], fixed[n]) for n in fixed)
+
+
 @pytest.mark.parametrize("how", CHOICES[1:], ids=str)
 def test_every_way_draws_nearly_the_same_picture(tiny, monkeypatch, one_thread, how):
     def draw(way):
