@@ -29,7 +29,8 @@ h1,h2{line-height:1.2}.verdict{border-left:.5rem solid var(--mark);padding:.5rem
 .verdict.some{border-color:var(--warn);border-left-style:double}.soft{color:var(--soft);font-size:.9rem}
 section{margin:1.5rem 0}.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem}
 th,td{border:1px solid var(--line);padding:.2rem .5rem;text-align:right}th:first-child,td:first-child{text-align:left;
-overflow-wrap:anywhere}figure{display:inline-block;margin:.5rem 1rem .5rem 0;vertical-align:top;max-width:26rem}
+overflow-wrap:anywhere}.row{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:1rem}figure{margin:0}
+@media (max-width:40rem){.row{grid-template-columns:1fr}}h3{overflow-wrap:anywhere;font-size:1rem;margin-bottom:.5rem}
 figcaption{font-size:.8rem;color:var(--soft);overflow-wrap:anywhere}img{image-rendering:pixelated;border:1px solid var(--line);
 background:#fff;max-width:100%}svg{max-width:100%;color:var(--ink)}code{overflow-wrap:anywhere}
 """
@@ -42,6 +43,11 @@ def clean(text: str) -> str:
 
 def _text(value: str) -> str:
     return escape(clean(str(value)))
+
+
+def _power(log10: float) -> str:
+    """The next power of ten above a p-value, e.g. "10⁻⁵"."""
+    return "10" + str(math.ceil(log10)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def mask_map(image: torch.Tensor, scale: int = 2) -> str:
@@ -81,7 +87,7 @@ def _numbers(f: Finding) -> str:
     if f.effect is not None:
         parts.append(f"effect {f.effect:.3g} {f.unit}")
     if f.log_p is not None:
-        parts.append(f"p ≤ 10^{math.ceil(f.log_p)}")
+        parts.append(f"p ≤ {_power(f.log_p)}")
     return ", ".join(parts)
 
 
@@ -111,29 +117,28 @@ def _row(x: Layer) -> str:
     ]
     for test in ("zeros", "repeats", "noise"):
         e = by_test.get(test)
-        cells.append(
-            "–" if e is None else f"{e.effect:.3g} (10^{math.ceil(e.log_p)}){' found' if test in x.found else ''}"
-        )
+        cells.append("–" if e is None else f"{e.effect:.3g} ({_power(e.log_p)}){' found' if test in x.found else ''}")
     r = x.recoverability
     cells.append(f"{r.signs.value:.0%} of {r.signs.n}" if r and r.signs.n else "–")
     return "<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
 
 
 def _pictures(x: Layer) -> str:
-    name = _text(x.scan.name)
     zeros = int(x.image.sum())
     alt = f"Map of the exact zeros in the first {x.image.shape[0]} rows and {x.image.shape[1]} columns: {zeros} of {x.image.numel()}."
+    figures = [
+        (f'<img src="{mask_map(x.image)}" alt="{alt}">', "exact zeros (dark); rows down, columns across"),
+        (histogram(x.values), "weights in units of their spread, logarithmic counts; the outlined bar is around 0"),
+    ]
     agreement = x.recoverability.agreement if x.recoverability else torch.empty(0)
-    more = (
-        f"<figure>{histogram(agreement, 'completed values at hidden weights; right of 0 the sign is right')}<figcaption>{name}: "
-        "what completion says about weights that were hidden from it, in units of its spread; right of 0 the sign is right."
-        "</figcaption></figure>"
-    ) if len(agreement) else ""  # fmt: skip
-    return (
-        f'<figure><img src="{mask_map(x.image)}" alt="{alt}"><figcaption>{name}: exact zeros (dark); rows down, columns '
-        f"across.</figcaption></figure><figure>{histogram(x.values)}<figcaption>{name}: weights in units of their spread, "
-        "logarithmic counts; the outlined bar is around 0.</figcaption></figure>" + more
-    )  # fmt: skip
+    if len(agreement):
+        label = "completed values at hidden weights; right of 0 the sign is right"
+        caption = (
+            "what completion says about weights hidden from it, in units of its spread; right of 0 the sign is right"
+        )
+        figures.append((histogram(agreement, label), caption))
+    shown = "".join(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>" for picture, caption in figures)
+    return f"<section><h3>{_text(x.scan.name)}</h3><div class=row>{shown}</div></section>"
 
 
 def audit_html(report: AuditReport) -> str:
