@@ -115,13 +115,25 @@ def build_clip(tokenizer) -> CLIPModel:
     return CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=96))
 
 
-def clip_loss(model: CLIPModel, x: torch.Tensor, ids: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
-    """Symmetric contrastive loss; captions of the same object, scene and style (`content`) count as matches."""
-    out = model(input_ids=ids, pixel_values=x)
+def clip_loss(
+    model: CLIPModel, x: torch.Tensor, ids: torch.Tensor, content: torch.Tensor, names: torch.Tensor
+) -> torch.Tensor:
+    """Symmetric contrastive loss, and each picture of an object against the captions of all objects.
+
+    A batch holds few of the objects, so the second part teaches to tell them apart.
+
+    Args:
+        ids: the pictures' captions, tokens. content: (n, 3), see `targets`; captions of the same content count as matches.
+        names: tokens of one caption per object, in the order of `targets`.
+    """
+    out = model(input_ids=torch.cat([ids, names]), pixel_values=x)
+    scores = out.logits_per_image.float()
+    logits, objects = scores[:, : len(ids)], scores[:, len(ids) :]
     same = (content[:, None] == content[None]).all(-1).float()
-    logits = out.logits_per_image.float()
     target = same / same.sum(1, keepdim=True)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    shown = content[:, 0] < len(names)
+    contrast = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    return contrast + F.cross_entropy(objects[shown], content[shown, 0])
 
 
 def save(model, folder: Path, tokenizer=None) -> None:
@@ -133,6 +145,11 @@ def save(model, folder: Path, tokenizer=None) -> None:
     ).save_pretrained(folder)  # fmt: skip
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
+
+
+def paint(count: int, seed: int, objects: dict[str, str], sets: tuple[str, ...]):
+    """Pictures for judges: held-out pairs too, and `STYLED` of them through a style."""
+    return render(count, seed=seed, names=objects, sets=sets, allow_held_out=True, styled=STYLED)
 
 
 def main() -> None:
@@ -147,7 +164,10 @@ def main() -> None:
     sets = tuple(s for s in ALL_SETS if args.which != "control" or s != CONTROL_HELD_OUT)
     objects = all_objects()
     seed = {"classifier": 200, "control": 300, "clip": 400}[args.which] + args.seed
-    pictures, items = render(args.pictures, seed=seed, names=objects, sets=sets, allow_held_out=True, styled=STYLED)
+    pictures, items = paint(args.pictures, seed, objects, sets)
+    if args.which == "clip":  # half of its pictures show what the model draws: a transformer learns slowly
+        more, more_items = paint(args.pictures, seed + 50, W.OBJECTS, sets)
+        pictures, items = np.concatenate([pictures[::2], more[::2]]), items[::2] + more_items[::2]
     data = torch.from_numpy(pictures)
     vae = AutoencoderKL.from_pretrained(args.vae).to(device).eval()
     part = torch.from_numpy(np.random.default_rng(seed).permutation(len(data))[: len(data) // 4])
@@ -160,6 +180,9 @@ def main() -> None:
         model = CLIPModel.from_pretrained(args.start, dtype=torch.float32) if args.start else build_clip(tokenizer)
         text = tokenizer([i.caption for i in items], padding="max_length", truncation=True, return_tensors="pt")
         captions = text.input_ids
+        spoken = [tokenizer([f"{W.with_article(o)}{place}" for o in objects], padding="max_length", truncation=True,
+                            return_tensors="pt").input_ids.to(device)
+                  for place in ("", *(f" in {W.with_article(s)}" for s in W.SCENES))]  # fmt: skip
     elif args.start:
         model = ResNetForImageClassification.from_pretrained(args.start, dtype=torch.float32)
         names = [model.config.id2label[i] for i in range(len(names))]
@@ -179,7 +202,7 @@ def main() -> None:
         x, y = x.contiguous(memory_format=torch.channels_last), content[index].to(device)
         with autocast(device):
             if args.which == "clip":
-                loss = clip_loss(model, x, captions[index].to(device), y)
+                loss = clip_loss(model, x, captions[index].to(device), y, spoken[step % len(spoken)])
             else:
                 loss = group_loss(model(x).logits.float(), y, names)
         opt.zero_grad()
