@@ -15,7 +15,7 @@ from conceptrevive.models import denoiser
 
 #: Set to one of `NAMES` to fix the choice instead of timing it, e.g. to repeat a result bit for bit.
 VARIABLE = "CONCEPTREVIVE_SAMPLING"
-#: How many times as fast as plain float32 a choice must be to be taken: near ties must not change from run to run.
+#: Of the ways that take at most this many times as long as the fastest, the first: near ties must not change from run to run.
 MARGIN = 1.15
 
 
@@ -30,13 +30,14 @@ class How:
         return ("bfloat16" if self.bfloat16 else "own") + ("-channels-last" if self.channels_last else "")
 
 
-CHOICES = (How(), How(channels_last=True), How(bfloat16=True), How(bfloat16=True, channels_last=True))
+#: In order of preference.
+CHOICES = (How(), How(bfloat16=True), How(channels_last=True), How(bfloat16=True, channels_last=True))
 NAMES = {str(how): how for how in CHOICES}
 _timed: dict[tuple, How] = {}
 
 
 def choose(model, run: Callable[[], object], repeats: int = 2) -> How:
-    """The fastest of `CHOICES` for `model` on this processor; `How()` on other devices.
+    """The fastest of `CHOICES` for `model` on this processor, give or take `MARGIN`; `How()` on other devices.
 
     Args:
         model: a diffusers pipeline. run: draws a little with it; each choice is timed on it in turns.
@@ -64,8 +65,7 @@ def choose(model, run: Callable[[], object], repeats: int = 2) -> How:
                     run()
                 if turn:  # the first turn warms up
                     seconds[how] = min(seconds[how], time.perf_counter() - start)
-        best = min(CHOICES, key=seconds.__getitem__)
-        _timed[key] = best if seconds[How()] >= MARGIN * seconds[best] else How()
+        _timed[key] = next(how for how in CHOICES if seconds[how] <= MARGIN * min(seconds.values()))
     return _timed[key]
 
 

@@ -40,9 +40,12 @@ def test_the_fastest_is_taken_and_timed_once(tiny, timed, monkeypatch, best):
     assert choose(tiny, clock.draw) == best and clock.calls == calls
 
 
-def test_a_near_tie_stays_with_float32(tiny, timed, monkeypatch):
+def test_near_ties_go_to_the_preferred_way(tiny, timed, monkeypatch):
     clock = Clock(monkeypatch, tiny.unet, {how: 1.1 if how == How() else 1.0 for how in CHOICES})
     assert choose(tiny, clock.draw) == How()
+    monkeypatch.setattr(precision, "_timed", {})
+    clock.seconds = {how: {How(): 2.0, How(bfloat16=True): 1.1}.get(how, 1.0) for how in CHOICES}
+    assert choose(tiny, clock.draw) == How(bfloat16=True)
 
 
 @pytest.mark.parametrize("how", CHOICES, ids=str)
