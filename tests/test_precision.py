@@ -57,7 +57,7 @@ def test_a_choice_can_be_fixed_by_its_name(tiny, monkeypatch, how):
 def test_an_unknown_choice_is_named(tiny, monkeypatch):
     monkeypatch.setenv(VARIABLE, "float8")
     message = (
-        "CONCEPTREVIVE_SAMPLING is 'float8': choose one of own, own-channels-last, bfloat16, bfloat16-channels-last"
+        "CONCEPTREVIVE_SAMPLING is 'float8': choose one of own, bfloat16, own-channels-last, bfloat16-channels-last"
     )
     with pytest.raises(cr.ConceptReviveError, match=message):
         fastest(tiny)
