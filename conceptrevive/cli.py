@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -166,6 +167,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, or 2 with one line on standard error for input that cannot be used."""
     args = parser().parse_args(argv)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if argv is None:  # as a program: what is half-written is removed before it ends
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)

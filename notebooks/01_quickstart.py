@@ -56,6 +56,7 @@ N = 12  # pictures to measure the erased concept by, in each condition
 # %%
 pipe = cr.load_pipeline("pocket")
 concept = cr.get_concept("gas pump")
+settings = concept.settings  # how it is located and drawn
 
 PROMPTS = [
     *("a gas pump in a garden", "a gas pump in a road", "a gas pump in a street", "a gas pump in a beach"),
@@ -74,7 +75,7 @@ def draw(conditions):
     fig, axes = plt.subplots(len(conditions), len(PROMPTS), figsize=(11, 1.55 * len(conditions)), squeeze=False)
     for row, (name, weights) in zip(axes, conditions.items(), strict=True):
         with cr.swapped(pipe, weights):
-            images = cr.generate(pipe, PROMPTS, seed=SEED)
+            images = cr.generate(pipe, PROMPTS, seed=SEED, steps=settings.steps, guidance=settings.guidance)
         for ax, image in zip(row, images, strict=True):
             ax.imshow(image)
             ax.set(xticks=[], yticks=[])

@@ -220,3 +220,26 @@ def test_killed_while_writing(folder, tmp_path):
     assert main(["revive", str(path), "--out", str(out)]) == 0
     assert not list(tmp_path.glob(".*.tmp"))
     assert load_file(out).keys() == weights().keys()
+
+
+def test_terminated_while_writing(folder, tmp_path):
+    """Nothing is left, not even a temporary file."""
+    path, out = folder / "model.safetensors", tmp_path / "out.safetensors"
+    save_file(weights(), path)
+    script = (
+        "import sys, time\n"
+        "from conceptrevive import cli, editing\n"
+        "real = editing.rewrite\n"
+        "def slow(header, target, *rest):\n"
+        "    real(header, target, *rest)\n"
+        "    print('written', flush=True)\n"
+        "    time.sleep(60)\n"
+        "editing.rewrite = slow\n"
+        "sys.exit(cli.main())\n"
+    )
+    argv = [sys.executable, "-c", script, "revive", str(path), "--out", str(out)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "written\n"
+        process.terminate()
+        assert process.wait() == 143
+    assert not out.exists() and not list(tmp_path.glob(".*.tmp"))
