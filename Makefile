@@ -94,7 +94,7 @@ train: $(FULL)
 # An hour and a half on two cores; the phenomenon goes on where it stopped when called again.
 measure: $(FULL)
 	$(BIN)/python -m training.quality --out results/pocket/quality.json
-	$(BIN)/python -m conceptrevive.phenomenon --out results/pocket/phenomenon.json
+	$(BIN)/python -m conceptrevive.phenomenon --workers 2 --out results/pocket/phenomenon.json
 	$(MAKE) card
 
 # The audit's false positives and power, and the limits that follow; goes on where it stopped.

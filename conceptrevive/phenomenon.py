@@ -2,14 +2,20 @@
 
     python -m conceptrevive.phenomenon --out results/pocket/phenomenon.json
 
-Finished concepts are kept beside the output (``….parts/``), so an interrupted run goes on where it stopped.
+Finished concepts are kept beside the output (``….parts/``), so that an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
@@ -28,6 +34,7 @@ from conceptrevive.judges import classifier
 from conceptrevive.locate import locate
 from conceptrevive.masks import MaskSet, prune
 from conceptrevive.models import Weights, denoiser, load_pipeline, read_weights, swapped
+from conceptrevive.precision import VARIABLE
 from conceptrevive.provenance import provenance, write_json
 from conceptrevive.revival import complete_layers, neuron_magnitude, retain_signs, revive_layer, sign_accuracy
 from conceptrevive.sampling import fastest, generate
@@ -174,6 +181,28 @@ def representative(result: dict, most: float = 0.2) -> str:
     return min(revived, key=lambda o: abs(revived[o] - middle))
 
 
+def part_of(args, name: str) -> Path:
+    """Where one concept's row is kept: by the weights and settings it belongs to."""
+    s = get_concept(name).settings
+    key = [name.replace(" ", "-"), args.images, args.retained, args.seed, s.skill_ratio, s.tau, s.steps, s.guidance]
+    return Path(f"{args.out}.parts") / f"{'-'.join(map(str, key))}-{args.digest}.json"
+
+
+def share(args, number: int, threads: int) -> None:
+    """Measure every `args.workers`-th concept from the `number`-th on, and keep each; those that are kept are left out."""
+    torch.set_num_threads(threads)
+    pipe = load_pipeline(args.model, device=args.device)
+    original, measurer = read_weights(pipe), Measurer(pipe, args.images, args.retained, args.seed)
+    masks = cache(lambda name: locate(pipe, get_concept(name), seed=args.seed))
+    short = ("original", "pruned", "revived", "revived_paper", "random_signs", "retained_pruned", "sign_accuracy")
+    for i in range(number, len(args.concepts), args.workers):
+        name, part = args.concepts[i], part_of(args, args.concepts[i])
+        if not part.exists():
+            row = measure(measurer, original, get_concept(name), masks(name), masks(args.concepts[i - 1]))
+            write_json(part, row)
+            print(name, {k: round(row[k], 2) for k in short}, flush=True)
+
+
 def main(argv=None) -> int:
     """Command line."""
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -183,30 +212,28 @@ def main(argv=None) -> int:
     ap.add_argument("--retained", type=int, default=93, help="pictures of other objects per model")
     ap.add_argument("--seed", type=int, default=0)
     ap.add_argument("--device", default=None)
+    ap.add_argument("--workers", type=int, default=1, help="processes that share the concepts, and the threads")
     ap.add_argument("--out", default="results/pocket/phenomenon.json")
     args = ap.parse_args(argv)
     try:
         pipe = load_pipeline(args.model, device=args.device)
-        concepts = {c: get_concept(c) for c in args.concepts}
+        settings = {c: get_concept(c).settings for c in args.concepts}[args.concepts[0]]
+        os.environ[VARIABLE] = how = str(fastest(pipe))  # the same in every process
     except ConceptReviveError as e:
         print(f"phenomenon: {e}", file=sys.stderr)
         return 2
     original = read_weights(pipe)
-    measurer, parts, rows = Measurer(pipe, args.images, args.retained, args.seed), Path(f"{args.out}.parts"), {}
-    masks = {c: locate(pipe, concept, seed=args.seed) for c, concept in concepts.items()}
-    names = list(concepts)
-    for i, name in enumerate(names):
-        part = parts / f"{name.replace(' ', '-')}.json"
-        if part.exists():
-            rows[name] = json.loads(part.read_text())
-        else:
-            rows[name] = measure(measurer, original, concepts[name], masks[name], masks[names[i - 1]])
-            write_json(part, rows[name])
-        short = ("original", "pruned", "revived", "revived_paper", "random_signs", "retained_pruned", "sign_accuracy")
-        print(name, {k: round(rows[name][k], 2) for k in short}, flush=True)
-    settings = concepts[names[0]].settings
+    args.digest = hashlib.sha256(b"".join(w.cpu().numpy().tobytes() for w in original.values())).hexdigest()[:8]
+    threads = max(1, torch.get_num_threads() // args.workers)
+    if args.workers == 1:
+        share(args, 0, threads)
+    else:
+        with ProcessPoolExecutor(args.workers, get_context("spawn")) as pool:
+            list(pool.map(share, repeat(args), range(args.workers), repeat(threads)))
+    torch.set_num_threads(threads)
+    rows = {name: json.loads(part_of(args, name).read_text()) for name in args.concepts}
     result = {
-        "n": args.images, "retained_n": args.retained, "sampling": str(fastest(pipe)),
+        "n": args.images, "retained_n": args.retained, "sampling": how, "workers": args.workers,
         "settings": {k: getattr(settings, k) for k in ("skill_ratio", "tau", "steps", "guidance")},
         **provenance(args.seed, str(next(denoiser(pipe).parameters()).device)),
         "objects": pooled(rows),

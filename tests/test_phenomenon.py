@@ -1,12 +1,14 @@
 """The controls of the phenomenon's table, and which concept the demo shows."""
 
+import json
+
 import pytest
 import torch
 
 from conceptrevive import world as W
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.masks import MaskSet, prune
-from conceptrevive.phenomenon import pooled, random_masks, representative, variants
+from conceptrevive.phenomenon import main, pooled, random_masks, representative, variants
 
 
 def table(**concepts):
@@ -73,3 +75,22 @@ def test_pooling_counts_every_picture_of_the_objects_once():
     assert difference == 0.5 and low < 0.5 < high
     assert found["retained_revived_minus_pruned"][0] == 1.0
     assert pooled({"sepia": row([0], [0])}) == {"concepts": 0}
+
+
+def test_concepts_are_measured_once_and_shared_by_processes(tmp_path, capsys):
+    out = tmp_path / "p.json"
+    argv = ["--concepts", "golf", "cat", "--images", "2", "--retained", "2", "--device", "cpu", "--out", str(out)]
+    assert main([*argv, "--workers", "2"]) == 0
+    result = json.loads(out.read_text())
+    fields = {"original", "pruned", "revived", "revived_paper", "neuron_average", "random_signs", "exact_signs", "random_mask",
+              "other_mask", "retained_original", "retained_pruned", "retained_revived", "sign_accuracy",
+              "sign_accuracy_topk", "pruned_fraction"}  # fmt: skip
+    assert list(result["concepts"]) == ["golf", "cat"] and fields <= set(result["concepts"]["cat"])
+    assert result["n"] == 2 and result["workers"] == 2 and len(result["layers"]) >= 11
+    parts = sorted((tmp_path / "p.json.parts").iterdir())
+    written = [p.stat().st_mtime_ns for p in parts]
+    assert len(parts) == 2
+    assert main(argv) == 0
+    assert [p.stat().st_mtime_ns for p in parts] == written
+    assert main(["--concepts", "nothing", "--out", str(out)]) == 2
+    assert "no pocket concept 'nothing'" in capsys.readouterr().err
