@@ -21,7 +21,7 @@ class Settings:
 
 
 #: One setting for every concept of the pocket model, chosen on six objects by original, pruned and retained accuracy.
-POCKET_SETTINGS = Settings(skill_ratio=0.10, tau=6, steps=12, guidance=3.0)
+POCKET_SETTINGS = Settings(skill_ratio=0.20, tau=6, steps=12, guidance=3.0)
 
 
 @dataclass(frozen=True)
