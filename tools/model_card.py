@@ -69,7 +69,10 @@ def quality(result: dict) -> str:
         out += "\n" + table(["what is judged (pictures not used in training)", "accuracy"], rows)
     out += made_by(result)
     ranked = sorted(d["objects"].items(), key=lambda item: item[1]["value"])
-    out += "\n:::{dropdown} Every object\n" + table(["object", "top-1"], [[o, rate(r)] for o, r in ranked]) + ":::\n"
+    zeroed = d["every_ff_zeroed_each"]
+    rows = [[o, rate(r), rate(zeroed[o])] for o, r in ranked]
+    header = ["object", "top-1", "every `ff.net.2` set to zero"]
+    out += "\n:::{dropdown} Every object\n" + table(header, rows) + ":::\n"
     return out + "\n" + table(["file", "sha256"], [[f"`{f}`", f"`{h[:16]}…`"] for f, h in result["sha256"].items()])
 
 

@@ -73,8 +73,9 @@ def drawing(pipe, images: int) -> dict:
         for o in names[: max(1, images)]
         if not W.held_out(o, s)
     ]
-    out["styles"] = Rate.of(judged(pipe, [(p, f"style:{s}") for p, s, _ in styles], SEED + 20_000)).as_dict()
-    out["styled_objects"] = Rate.of(judged(pipe, [(p, f"object:{o}") for p, _, o in styles], SEED + 20_000)).as_dict()
+    drawn = generate(pipe, [p for p, _, _ in styles], seed=SEED + 20_000, **SETTINGS)
+    out["styles"] = Rate.of(classifier().correct(drawn, [(f"style:{s}",) for _, s, _ in styles])).as_dict()
+    out["styled_objects"] = Rate.of(classifier().correct(drawn, [(f"object:{o}",) for _, _, o in styles])).as_dict()
     pairs = W.held_out_pairs(W.SCENES)
     turns = max(1, images * 2 // len(pairs))
     jobs = [(object_prompt(o, s), f"object:{o}") for o, s in pairs for _ in range(turns)]
@@ -87,8 +88,13 @@ def drawing(pipe, images: int) -> dict:
     out["held_out_phrasings"] = Rate.of(judged(pipe, jobs, SEED + 40_000)).as_dict()
     zeroed = {n: torch.zeros_like(w) for n, w in read_weights(pipe).items()}
     with swapped(pipe, zeroed):
-        jobs = [(object_prompt(o, W.SCENES[i % 8]), f"object:{o}") for i, o in enumerate(names)]
-        out["every_ff_zeroed"] = Rate.of(judged(pipe, jobs, SEED + 50_000)).as_dict()
+        jobs = [(object_prompt(o, s), f"object:{o}") for o in names for s in W.SCENES]
+        outcomes = judged(pipe, jobs, SEED + 50_000)
+        out["every_ff_zeroed"] = Rate.of(outcomes).as_dict()
+        each = len(W.SCENES)
+        out["every_ff_zeroed_each"] = {
+            o: Rate.of(outcomes[i * each : (i + 1) * each]).as_dict() for i, o in enumerate(names)
+        }
     start = time.time()
     generate(pipe, ["a cat in a room"] * 32, seed=SEED, **SETTINGS)
     out["seconds_per_picture"] = (time.time() - start) / 32
