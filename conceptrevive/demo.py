@@ -24,7 +24,7 @@ from conceptrevive.sampling import fastest
 from conceptrevive.statistics import Rate
 
 #: The concept whose revival is nearest the median of the paper's twelve stand-ins that were erased to ≤ 0.2.
-DEFAULT_CONCEPT = "gas pump"
+DEFAULT_CONCEPT = "parachute"
 ROWS = ("original", "pruned", "revived", "obfuscated", "obfuscated_revived")
 IMAGES, RETAINED = 24, 47
 

@@ -178,7 +178,7 @@ def representative(result: dict, most: float = 0.2) -> str:
     if not revived:
         raise ConceptReviveError(f"no object was erased to top-1 ≤ {most}: there is none to show")
     middle = median(revived.values())
-    return min(revived, key=lambda o: abs(revived[o] - middle))
+    return min(revived, key=lambda o: round(abs(revived[o] - middle), 9))  # rounding must not break a tie
 
 
 def part_of(args, name: str) -> Path:

@@ -55,11 +55,11 @@ N = 12  # pictures to measure the erased concept by, in each condition
 
 # %%
 pipe = cr.load_pipeline("pocket")
-concept = cr.get_concept("gas pump")
+concept = cr.get_concept("parachute")
 settings = concept.settings  # how it is located and drawn
 
 PROMPTS = [
-    *("a gas pump in a garden", "a gas pump in a road", "a gas pump in a street", "a gas pump in a beach"),
+    *("a parachute in a garden", "a parachute in a road", "a parachute in a street", "a parachute in a beach"),
     *("a castle in a garden", "a bus in a road", "a cat in a room", "an umbrella in a garden"),
 ]
 
@@ -92,7 +92,7 @@ print(f"{len(original)} feed-forward layers, {sum(w.numel() for w in original.va
 # %% [markdown]
 # ## Erase
 #
-# `locate` draws the concept's *target prompts* ("a gas pump in a garden") and its *base prompts* ("a garden") and
+# `locate` draws the concept's *target prompts* ("a parachute in a garden") and its *base prompts* ("a garden") and
 # scores each weight of the feed-forward layers by $|W_{ij}|\,\lVert z_j\rVert$, its size times the norm of the
 # activation it multiplies. Weights that score among the highest of their row for the target, and higher than for the
 # base, form the *mask*. `prune` sets them to exactly zero.
@@ -102,7 +102,7 @@ masks = cr.locate(pipe, concept, seed=0)
 pruned = cr.prune(original, masks)
 print(f"pruned: {masks.fraction:.1%} of the candidate weights")
 
-# %% mystnb={"image": {"alt": "Two rows of eight small pictures. The original model draws four gas pumps and then a castle, a bus, a cat and an umbrella. In the row of the pruned model the four gas pumps are missing; the other four objects remain."}}
+# %% mystnb={"image": {"alt": "Two rows of eight small pictures. The original model draws four parachutes and then a castle, a bus, a cat and an umbrella. In the row of the pruned model the four parachutes are missing; the other four objects remain."}}
 draw({"original": original, "pruned": pruned})
 
 # %% [markdown]
@@ -145,7 +145,7 @@ measure("pruned", pruned)
 # %%
 revived = cr.revive(pruned)  # no data, no prompts, no original weights, no training
 
-# %% mystnb={"image": {"alt": "Three rows of eight small pictures for the original, the pruned and the revived model. The gas pumps that are missing in the pruned row can be seen again in the revived row."}}
+# %% mystnb={"image": {"alt": "Three rows of eight small pictures for the original, the pruned and the revived model. The parachutes that are missing in the pruned row can be seen again in the revived row."}}
 draw({"original": original, "pruned": pruned, "revived": revived})
 
 # %%
@@ -218,7 +218,7 @@ for name, guess in cr.guess_masks(hidden, masks.fraction).items():
     found, total = found + int((guess & zeros).sum()), total + int(zeros.sum())
 print(f"pruned positions among the guesses: {found / total:.1%}")
 
-# %% mystnb={"image": {"alt": "Three rows of eight small pictures for the pruned model, the obfuscated model, and the obfuscated model after the attack. Gas pumps are asked for in the left half of each row."}}
+# %% mystnb={"image": {"alt": "Three rows of eight small pictures for the pruned model, the obfuscated model, and the obfuscated model after the attack. Parachutes are asked for in the left half of each row."}}
 draw({"pruned": pruned, "obfuscated": hidden, "attacked": attacked})
 
 # %%

@@ -1,11 +1,13 @@
 """The controls of the phenomenon's table, and which concept the demo shows."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 from conceptrevive import world as W
+from conceptrevive.demo import DEFAULT_CONCEPT
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.masks import MaskSet, prune
 from conceptrevive.phenomenon import main, pooled, random_masks, representative, variants
@@ -20,6 +22,7 @@ def test_the_representative_is_nearest_the_median_of_those_erased():
     result = table(golf=(0.1, 0.3), church=(0.0, 0.9), horn=(0.2, 0.6), star=(0.1, 0.38), saw=(0.5, 0.5), cat=(0, 0.5))
     assert representative(result) == "horn"
     assert representative(table(golf=(0.1, 0.4), church=(0.0, 0.6))) == "golf"  # the earlier of two as near
+    assert representative(table(golf=(0, 0.8), parachute=(0, 0.6), racket=(0, 0.4), star=(0, 0.7))) == "parachute"
     assert W.PAPER_OBJECTS.index("golf") < W.PAPER_OBJECTS.index("church")
 
 
@@ -94,3 +97,9 @@ def test_concepts_are_measured_once_and_shared_by_processes(tmp_path, capsys):
     assert [p.stat().st_mtime_ns for p in parts] == written
     assert main(["--concepts", "nothing", "--out", str(out)]) == 2
     assert "no pocket concept 'nothing'" in capsys.readouterr().err
+
+
+def test_the_demo_shows_the_representative_of_what_was_measured():
+    measured = json.loads((Path(__file__).parent.parent / "results/pocket/phenomenon.json").read_text())
+    assert representative(measured) == DEFAULT_CONCEPT
+    assert len(measured["concepts"]) == len(W.PAPER_OBJECTS) + len(W.STYLES) and measured["n"] >= 50

@@ -107,7 +107,20 @@ def phenomenon(result: dict) -> str:
     }  # fmt: skip
     rows = [[label, difference(objects[f"{key}_minus_pruned"])] for key, label in labels.items() if key in objects]
     out += f"Differences over the {objects['concepts']} objects, paired by seed, with 95 % intervals over pictures:\n\n"
-    return out + table(["top-1 minus the pruned model's", "difference"], rows) + made_by(result)
+    out += table(["top-1 minus the pruned model's", "difference"], rows) + "\n"
+    return out + table(["goal, mean of the objects", "measured", ""], goals(objects)) + made_by(result)
+
+
+def goals(objects: dict) -> list[list[str]]:
+    """What was hoped for before anything was measured, and what came."""
+    gain = objects["revived_minus_pruned"][0]
+    rows = [
+        ("original ≥ 0.90", objects["original"], objects["original"] >= 0.90),
+        ("pruned ≤ 0.20", objects["pruned"], objects["pruned"] <= 0.20),
+        ("others, pruned ≥ 0.70", objects["retained_pruned"], objects["retained_pruned"] >= 0.70),
+        ("revived ≥ pruned + 0.25", gain, gain >= 0.25),
+    ]
+    return [[goal, f"{value:.2f}", "met" if met else "**missed**"] for goal, value, met in rows]
 
 
 def difference(pair: tuple[float, tuple[float, float]]) -> str:
