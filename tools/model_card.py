@@ -140,14 +140,13 @@ def spectra(result: dict) -> str:
 def spectra_figure(result: dict) -> None:
     """Singular values of every layer, each divided by its largest."""
     fig, ax = plt.subplots(figsize=(6.5, 3.6))
-    shades = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(result["layers"])))
-    for colour, (name, layer) in zip(shades, result["layers"].items(), strict=True):
+    parts = {"down": PALETTE["original"], "mid": PALETTE["pruned"], "up": PALETTE["revived"]}
+    for name, layer in result["layers"].items():
         s = np.array(layer["singular_values"])
-        part = name.split(".")[0].replace("_blocks", "").replace("_block", "")
-        ax.semilogy(np.arange(1, len(s) + 1), s / s[0], color=colour, lw=1.2, label=part)
-    handles, names = ax.get_legend_handles_labels()
-    first = {n: h for h, n in zip(reversed(handles), reversed(names), strict=True)}
-    ax.legend([first[n] for n in dict.fromkeys(names)], dict.fromkeys(names), frameon=False, title="first layer of")
+        ax.semilogy(np.arange(1, len(s) + 1), s / s[0], color=parts.get(name.split("_")[0], "0.5"), lw=1.2, alpha=0.8)
+    for part, colour in parts.items():
+        ax.plot([], [], color=colour, label=f"{part} blocks")
+    ax.legend(frameon=False)
     ax.set(xlabel="index", ylabel="singular value / largest")
     ax.grid(color="0.9")
     ax.spines[["top", "right"]].set_visible(False)
@@ -170,9 +169,9 @@ def phenomenon_figure(result: dict) -> None:
         low, high = np.array([result["concepts"][n][f"{key}_interval"] for n in names]).T
         error = (np.maximum(value - low, 0), np.maximum(high - value, 0))
         marker = "os^Dx"[j]
-        ax.errorbar(value, y, xerr=error, fmt=marker, color=colour, ms=5, lw=1, label=key.replace("_", " "))
+        ax.errorbar(value, y, xerr=error, fmt=marker, color=colour, ms=5, lw=1, label=ATTACK.get(key) or CONTROLS[key])
     ax.set(yticks=range(len(names)), yticklabels=names, xlim=(-0.02, 1.02), xlabel="top-1 on the erased concept")
-    ax.invert_yaxis()
+    ax.set_ylim(len(names) - 0.4, -0.6)
     ax.grid(axis="x", color="0.9")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, fontsize=8)
