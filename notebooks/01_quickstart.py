@@ -128,7 +128,7 @@ measure("original", original)
 measure("pruned", pruned)
 
 # %% [markdown]
-# By every usual measure this is a success: the concept's accuracy has dropped, the others' has not dropped with it, and no
+# By the usual measures this is a success: the concept's accuracy has collapsed, the others' has dropped far less, and no
 # training was needed. Someone who publishes the pruned checkpoint could stop here.
 
 # %% [markdown]
@@ -152,8 +152,8 @@ draw({"original": original, "pruned": pruned, "revived": revived})
 measure("revived", revived)
 
 # %% [markdown]
-# The concept was not gone. What had been removed was a small part of it, and the part that was left was enough to
-# find the rest.
+# The concept was not gone. What had been removed was a part of it, and the part that was left was enough to find much
+# of the rest. The other objects come back as well: pruning had taken from them too.
 
 # %% [markdown]
 # ## Why signs are enough
@@ -241,8 +241,10 @@ plt.show()
 # %% [markdown]
 # ## What this does not show
 #
-# - **Twelve pictures are few.** Read the intervals, not the dots. The model card has every concept with more pictures.
-# - **One concept is one concept.** How much comes back differs between concepts; this one was not drawn at random.
+# - **Twelve pictures are few.** Read the intervals, not the dots.
+# - **One concept is one concept.** How much comes back differs between concepts. Of those that pruning erases, this one's
+#   revival is nearest the median; other concepts withstand the pruning and are hardly erased at all. The
+#   [model card](https://github.com/conceptrevive/conceptrevive/blob/main/book/model-card.md) has them all.
 # - **The pocket model is small.** Its world has a few dozen objects; it shows the mechanism. The paper's numbers for
 #   Stable Diffusion are its own.
 # - **The defence is tested against one guess.** A better way to find the noise among the weights would weaken it.
