@@ -34,6 +34,7 @@ from training.paint import ALL_SETS, SIZE, distractor_names
 from training.pocket import build_tokenizer, text_config
 
 CONTROL_HELD_OUT = "twemoji"
+CLIP_SIZE = 48  # pixels; attention over 36 patches costs half of that over the 64 of the whole picture
 STYLED = 0.35  # style takes colour or outline away: objects seen through one need more pictures to be learned
 
 
@@ -106,9 +107,9 @@ def build_classifier(names: list[str]) -> ResNetForImageClassification:
 
 
 def build_clip(tokenizer) -> CLIPModel:
-    """A CLIP of about two million parameters."""
+    """A CLIP of about a million parameters."""
     vision = CLIPVisionConfig(
-        hidden_size=160, intermediate_size=480, num_hidden_layers=5, num_attention_heads=5, image_size=SIZE,
+        hidden_size=128, intermediate_size=384, num_hidden_layers=5, num_attention_heads=4, image_size=CLIP_SIZE,
         patch_size=8, projection_dim=96,
     )  # fmt: skip
     text = text_config(tokenizer, 96, 2, 4)
@@ -136,11 +137,11 @@ def clip_loss(
     return contrast + F.cross_entropy(objects[shown], content[shown, 0])
 
 
-def save(model, folder: Path, tokenizer=None) -> None:
+def save(model, folder: Path, size: int, tokenizer=None) -> None:
     """float16 safetensors with the image processor beside it."""
     model.eval().half().save_pretrained(folder)
     CLIPImageProcessorPil(
-        do_resize=True, size={"height": SIZE, "width": SIZE}, do_center_crop=False, do_rescale=True,
+        do_resize=True, size={"height": size, "width": size}, do_center_crop=False, do_rescale=True,
         image_mean=[0.5] * 3, image_std=[0.5] * 3, do_convert_rgb=True, resample=2,
     ).save_pretrained(folder)  # fmt: skip
     if tokenizer is not None:
@@ -199,6 +200,8 @@ def main() -> None:
             g["lr"] = peak * min(1, (step + 1) / 100, (1 - spent) / 0.6 + 1e-3)
         index = torch.randint(0, len(data), (args.batch,))
         x = augment(pictures_to_tensor(data[index], device))
+        if args.which == "clip":  # as the image processor does it
+            x = F.interpolate(x, size=CLIP_SIZE, mode="bilinear", antialias=True)
         x, y = x.contiguous(memory_format=torch.channels_last), content[index].to(device)
         with autocast(device):
             if args.which == "clip":
@@ -213,7 +216,7 @@ def main() -> None:
         if step % 100 == 0:
             print(f"step {step} loss {running / (1 - 0.98**step):.4f} {spent * args.minutes:.1f} min", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    save(model, folder, tokenizer)
+    save(model, folder, CLIP_SIZE if args.which == "clip" else SIZE, tokenizer)
     note = {
         "steps": step,
         "pictures": step * args.batch,
