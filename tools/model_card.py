@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.stats import spearmanr
 
 from conceptrevive.plots import PALETTE, save_figure
 from conceptrevive.world import PAPER_OBJECTS
@@ -111,6 +112,18 @@ def phenomenon(result: dict) -> str:
     return out + table(["goal, mean of the objects", "measured", ""], goals(objects)) + made_by(result)
 
 
+def cause(result: dict, quality: dict) -> str:
+    """How well what survives zeroing every `ff.net.2` says what survives pruning."""
+    names = [o for o in PAPER_OBJECTS if o in result["concepts"]]
+    zeroed = [quality["drawing"]["every_ff_zeroed_each"][o]["value"] for o in names]
+    found = spearmanr([result["concepts"][o]["pruned"] for o in names], zeroed)
+    low, high = np.tanh(np.arctanh(found.statistic) + np.array([-1.96, 1.96]) / np.sqrt(len(names) - 3))
+    return (
+        f"\nObject by object, top-1 after pruning and top-1 with every `ff.net.2` set to zero: rank correlation "
+        f"{found.statistic:.2f} [{low:.2f}, {high:.2f}], {len(names)} objects.\n"
+    )
+
+
 def goals(objects: dict) -> list[list[str]]:
     """What was hoped for before anything was measured, and what came."""
     gain = objects["revived_minus_pruned"][0]
@@ -188,6 +201,8 @@ def main() -> None:
             result = json.loads(path.read_text())
             (GENERATED / f"{name}.md").write_text(write(result))
             if name == "phenomenon":
+                drawn = json.loads((RESULTS / "quality.json").read_text())
+                (GENERATED / "cause.md").write_text(cause(result, drawn))
                 (GENERATED / "spectra.md").write_text(spectra(result))
                 phenomenon_figure(result)
                 spectra_figure(result)
