@@ -48,9 +48,11 @@ def hushed() -> Iterator[None]:
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    verbosity = transformers_logging.get_verbosity()
-    shown = [lib for lib in (diffusers_logging, transformers_logging) if lib.is_progress_bar_enabled()]
-    transformers_logging.set_verbosity_error()
+    libraries = (diffusers_logging, transformers_logging)
+    verbosity = [lib.get_verbosity() for lib in libraries]
+    shown = [lib for lib in libraries if lib.is_progress_bar_enabled()]
+    for lib in libraries:
+        lib.set_verbosity_error()
     for lib in shown:
         lib.disable_progress_bar()
     try:
@@ -58,7 +60,8 @@ def hushed() -> Iterator[None]:
             warnings.filterwarnings("ignore", category=FutureWarning)  # `torch_dtype`, which older diffusers need
             yield
     finally:
-        transformers_logging.set_verbosity(verbosity)
+        for lib, level in zip(libraries, verbosity, strict=True):
+            lib.set_verbosity(level)
         for lib in shown:
             lib.enable_progress_bar()
 

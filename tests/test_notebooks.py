@@ -83,6 +83,23 @@ def test_figures_have_alt_text(script):
             assert len(alt) > 40, f"no alt text in {script.name}:\n{cell.source}"
 
 
+def test_an_executed_notebook_must_show_its_figures_and_no_warnings(tmp_path):
+    def notebook(*outputs):
+        cell = nbformat.v4.new_code_cell(
+            "plt.show()", outputs=list(outputs), metadata={"mystnb": {"image": {"alt": "x" * 50}}}
+        )
+        return nbformat.v4.new_notebook(cells=[cell])
+
+    figure = nbformat.v4.new_output("display_data", data={"image/png": "aGk="})
+    warning = nbformat.v4.new_output("stream", name="stderr", text="a warning")
+    for name, outputs, code in (("good", (figure,), 0), ("bare", (), 1), ("noisy", (figure, warning), 1)):
+        folder = tmp_path / name
+        folder.mkdir()
+        nbformat.write(notebook(*outputs), folder / "n.ipynb")
+        assert tool.check_executed(folder) == code
+    assert tool.check_executed(tmp_path / "nowhere") == 1
+
+
 def test_readme_and_contents_list_exactly_the_notebooks():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert sorted(set(re.findall(r"\]\(notebooks/(\w+)\.ipynb\)", readme))) == NAMES

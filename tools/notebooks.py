@@ -2,6 +2,7 @@
 
     python tools/notebooks.py           write: links in text files, then notebooks/*.ipynb from notebooks/*.py
     python tools/notebooks.py --check   only say what would change, and exit 1 if anything would
+    python tools/notebooks.py --ran F   say which executed notebooks in folder F lack a figure or show a warning, and exit 1
 
 The scripts are the source. A cell whose text is unchanged keeps its id; the notebooks carry no outputs.
 """
@@ -72,6 +73,26 @@ def write(path: Path, text: str, check: bool) -> bool:
     return True
 
 
+def faults(notebook: nbformat.NotebookNode) -> list[str]:
+    """What a reader of an executed notebook would miss or wonder at: alt text without its figure, standard error."""
+    out = []
+    for cell in notebook.cells:
+        outputs = cell.get("outputs", [])
+        described = cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+        if described and not any("image/png" in o.get("data", {}) for o in outputs):
+            out.append(f"no figure, but alt text: {described[:60]}…")
+        out += [f"standard error: {o.text.strip()[:120]}" for o in outputs if o.get("name") == "stderr"]
+    return out
+
+
+def check_executed(folder: Path) -> int:
+    """0 if every executed notebook in `folder` is as a reader expects it."""
+    found = {p.name: faults(nbformat.read(p, as_version=4)) for p in sorted(folder.glob("*.ipynb"))}
+    for name, what in found.items():
+        print(*(f"{name}: {w}" for w in what), sep="\n", end="\n" * bool(what), file=sys.stderr)
+    return int(not found or any(found.values()))
+
+
 def main(check: bool) -> int:
     slug, changed = repository_slug(), False
     for path in linked_files():
@@ -84,4 +105,6 @@ def main(check: bool) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--ran"]:
+        sys.exit(check_executed(Path(sys.argv[2])))
     sys.exit(main(check="--check" in sys.argv[1:]))
