@@ -77,7 +77,8 @@ def leave_one_out_ridge(z: torch.Tensor, c: torch.Tensor | None = None) -> torch
         while moving.any():
             at = (best + step).clamp(0, len(RIDGES) - 1)
             here, there = (torch.stack([error(i)[j] for j, i in enumerate(x.tolist())]) for x in (best, at))
-            moving = moving & (there < here)
+            # Errors equal but for rounding must not choose: the order of rows and columns would.
+            moving = moving & (there < here * (1 - 1e-6))
             best = torch.where(moving, at, best)
     return torch.tensor(RIDGES, dtype=z.dtype, device=z.device)[best]
 

@@ -360,3 +360,16 @@ def test_joint_listens_to_columns_that_go_together():
         a, b = (share_right(cr.complete(z, mask, solver=s).weight, truth, mask) for s in ("joint", "conditional"))
         gains.append(a - b)
     assert np.mean(gains) > 0.01
+
+
+@pytest.mark.parametrize("seed", [60, 129, 144, 156, 168, 180, 237, 264, 273, 276])
+def test_rounding_does_not_choose_the_ridge(seed, one_thread):
+    """Several ridges predict such a small matrix equally well: the order of its rows and columns must not choose among them."""
+    g = torch.Generator().manual_seed(seed)
+    d, n = 2 + seed % 3, 2 + seed % 4
+    w, mask = torch.randn(d, n, generator=g).double(), torch.zeros(d, n, dtype=torch.bool)
+    mask.view(-1)[torch.randperm(d * n, generator=g)[: 1 + seed % 2]] = True
+    rows, columns = torch.randperm(d, generator=g), torch.randperm(n, generator=g)
+    once = cr.complete(w, mask).weight[rows][:, columns]
+    again = cr.complete(w[rows][:, columns], mask[rows][:, columns]).weight
+    torch.testing.assert_close(again, once, rtol=1e-6, atol=1e-6 * float(w.abs().max()))
