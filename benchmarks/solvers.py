@@ -151,7 +151,7 @@ def run(args) -> int:
 def stage(folder: str, seed: int) -> dict:
     """Sign accuracy on the pipeline in `folder`, over `STAGE_CONCEPTS`, and how long its `training.json` says it trained."""
     from conceptrevive.locate import locate
-    from conceptrevive.models import load_pipeline, read_side, read_weights
+    from conceptrevive.models import load_pipeline, read_side, read_weights, training_note
 
     pipe = load_pipeline(folder, device="cpu")
     original, side, units = read_weights(pipe), read_side(pipe), {}
@@ -159,8 +159,7 @@ def stage(folder: str, seed: int) -> dict:
         counts, _ = signs(original, locate(pipe, get_concept(name), seed=seed), side)
         for s, rows in counts["signs"].items():
             units.setdefault(s, []).extend(rows)
-    note = Path(folder) / "training.json"
-    trained = json.loads(note.read_text()) if note.exists() else {}
+    trained = training_note(folder)
     return {
         "trained": {k: trained.get(k) for k in ("pictures", "total_decay")},
         "concepts": STAGE_CONCEPTS, "signs": accuracy(units, seed=seed), "signs_top": accuracy(units, top=True, seed=seed),

@@ -1,4 +1,4 @@
-"""What pruning, revival and noise leave in one matrix. Values only: no names, no original, no calibration here.
+"""What pruning and revival leave in one matrix. Values only: no names, no original, no calibration here.
 
 Every test gives a p-value (a Chernoff bound, so an upper limit for it, kept as log10) and an effect size. Both axes of a
 matrix may be its output rows, so both are tried where that matters, at the price of a factor 2.
@@ -14,8 +14,6 @@ import torch
 LEAST = 64  # live entries, and 4 rows and columns: below that a matrix says nothing
 #: Float formats from coarse to fine, and the relative step between their numbers.
 ROUNDINGS = {torch.float8_e5m2: 2.0**-2, torch.float8_e4m3fn: 2.0**-3, torch.bfloat16: 2.0**-7, torch.float16: 2.0**-10}
-NARROW = 32  # rows and columns that `find_noise` needs
-SMALL = (0.01, 0.05, 0.1, 0.2)  # what "small" means to `find_noise`, in units of the entry's own spread
 
 
 @dataclass(frozen=True)
@@ -204,47 +202,3 @@ def _repeated_rows(w: torch.Tensor) -> Evidence:
     if shared > 0.5 and hits > 2:
         return Evidence("repeats", detail=detail | {"clipped": 1})
     return Evidence("repeats", binomial_tail(hits, count, 1e-3), hits / count, detail)
-
-
-def find_noise(weight: torch.Tensor) -> Evidence:
-    """Small entries crowding into some columns, as noise fills leave them. Effect: excess variance over p².
-
-    Rows and columns are scaled to unit spread, a few times in turn. Then the share of small entries is about the
-    same in every column of a clean matrix; filled columns have more. Compared with binomial counts; both axes and four
-    meanings of small, at a factor 8. The test has no answer (detail "outside") with fewer than 32 rows or columns; where
-    rows differ too, as pruning takes as many from each; and where the typical row or column is far from a bell or
-    a box (its share within half a spread off a Gaussian's by 30 %). Heavy decay does both.
-    """
-    rows, columns = live(weight)
-    u = weight[rows][:, columns].float()
-    if not testable(u):
-        return Evidence("noise")
-    if min(u.shape) < NARROW:
-        return Evidence("noise", detail={"outside": 1})
-    zero = u == 0
-    for _ in range(4):
-        u = u / u.square().mean(1, keepdim=True).sqrt()
-        u = u / u.square().mean(0, keepdim=True).sqrt()
-    best, crowd = Evidence("noise"), None
-    for small in SMALL:
-        low = (u.abs() < small) & ~zero
-        for axis in (0, 1):
-            size, n = u.shape[axis], low.sum(axis).double()
-            p = float(n.mean()) / size
-            expected = size * p * (1 - p)
-            if expected < 0.2:
-                continue
-            ratio = float(n.var()) / expected
-            log_p = min(0.0, (chi2_tail(ratio, len(n) - 1) if ratio > 1 else 0.0) + math.log10(2 * len(SMALL)))
-            effect = max(0.0, (float(n.var()) - expected) / (size * p) ** 2)
-            if log_p < best.log_p:
-                best = Evidence("noise", max(log_p, -999.0), effect, {"small": small, "axis": axis, "ratio": ratio})
-                crowd = low if axis == 0 else low.T
-    if crowd is None:
-        return best
-    even = fingerprint(crowd)["rows"]
-    bulk = [float((u.abs() < 0.5).double().mean(axis).median()) / math.erf(0.5 / 2**0.5) for axis in (0, 1)]
-    detail = best.detail | {"even": even, "bulk": bulk[0]}
-    if even > 1 + 2 * math.sqrt(2 / (len(crowd) - 1)) or max(abs(b - 1) for b in bulk) > 0.3:
-        return Evidence("noise", detail=detail | {"outside": 1})
-    return Evidence("noise", best.log_p, best.effect, detail)

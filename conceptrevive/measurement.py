@@ -18,7 +18,8 @@ from functools import cache
 import torch
 
 from conceptrevive.checkpoints import all_weight_files, find_checkpoint
-from conceptrevive.detectors import Evidence, as_matrix, find_noise, find_repeats, find_zeros, fingerprint
+from conceptrevive.crowding import find_noise, residuals
+from conceptrevive.detectors import Evidence, as_matrix, find_repeats, find_zeros, fingerprint
 from conceptrevive.difference import Difference, compare
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models import ASSETS
@@ -43,6 +44,7 @@ class Layer:
         found: names of the tests that count, after correction.
         zeros: `fingerprint` of its exact zeros, where they count.
         recoverability: where it was tried.
+        residuals: per column, the count of small entries beyond the mean (`crowding.residuals`), where noise counts.
         image, values: a corner of the zero mask, and a sample of the entries, for the report's pictures.
     """
 
@@ -52,6 +54,7 @@ class Layer:
     found: tuple[str, ...] = ()
     zeros: dict[str, float] | None = None
     recoverability: Recoverability | None = None
+    residuals: torch.Tensor | None = None
     image: torch.Tensor | None = None
     values: torch.Tensor | None = None
 
@@ -185,9 +188,13 @@ def measure(
     tried = 0
     for k, found in enumerate(decide([layer.evidence for layer in layers], matrices)):
         extra: dict = {"found": found}
-        if "zeros" in found:
+        if "zeros" in found or "noise" in found:
             i = list(chosen)[k]
             weight = _matrix(places[i][0], scans[i].name, ENTRIES, seed)
+        if "noise" in found:
+            noise = next(e for e in layers[k].evidence if e.test == "noise")
+            extra["residuals"] = residuals(weight, noise.detail["small"], int(noise.detail["axis"]))
+        if "zeros" in found:
             extra["zeros"] = fingerprint(weight == 0)
             if deep or tried < RECOVERED:
                 tried += 1

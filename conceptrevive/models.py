@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -87,6 +88,12 @@ def resolve(model: str | os.PathLike) -> str:
             f"no folder {str(model)!r} here: give an existing folder, a hub id (owner/name) or 'pocket'"
         )
     return str(model)
+
+
+def training_note(model: str | os.PathLike) -> dict:
+    """What `training.json` in the pipeline's folder says of its training; empty where there is none (hub models)."""
+    note = Path(resolve(model)) / "training.json"
+    return json.loads(note.read_text()) if note.exists() else {}
 
 
 def load_pipeline(

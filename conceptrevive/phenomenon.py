@@ -33,7 +33,7 @@ from conceptrevive.evaluation import (
 from conceptrevive.judges import classifier
 from conceptrevive.locate import locate
 from conceptrevive.masks import MaskSet, prune
-from conceptrevive.models import Weights, denoiser, load_pipeline, read_weights, swapped
+from conceptrevive.models import Weights, denoiser, load_pipeline, read_weights, swapped, training_note
 from conceptrevive.precision import VARIABLE
 from conceptrevive.provenance import provenance, write_json
 from conceptrevive.revival import complete_layers, neuron_magnitude, retain_signs, revive_layer, sign_accuracy
@@ -236,7 +236,7 @@ def main(argv=None) -> int:
         "n": args.images, "retained_n": args.retained, "sampling": how, "workers": args.workers,
         "settings": {k: getattr(settings, k) for k in ("skill_ratio", "tau", "steps", "guidance")},
         **provenance(args.seed, str(next(denoiser(pipe).parameters()).device)),
-        "objects": pooled(rows),
+        "trained": training_note(args.model), "objects": pooled(rows),
         "concepts": {c: {k: v for k, v in row.items() if not k.endswith("outcomes")} for c, row in rows.items()},
         "layers": spectrum(original),
     }  # fmt: skip

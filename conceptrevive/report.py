@@ -60,22 +60,25 @@ def mask_map(image: torch.Tensor, scale: int = 2) -> str:
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def histogram(values: torch.Tensor, what: str = "weights", bins: int = 61) -> str:
-    """A distribution of weights within ± 4 spreads, on a logarithmic axis, as inline SVG; the bar around 0 is hatched."""
-    values = values[torch.isfinite(values)]
-    spread = float(values.std(correction=0)) if values.numel() else 0.0
-    counts = torch.histc((values / (spread or 1)).clamp(-4, 4), bins, -4, 4)
+def histogram(values: torch.Tensor, what: str = "weights", spread: float | None = None, bins: int = 61) -> str:
+    """A distribution within ± 4 spreads (None: their own, and the bar around 0 is marked), on a logarithmic axis; inline SVG."""
+    values = values[torch.isfinite(values)].double()
+    own = float(values.std(correction=0)) if values.numel() else 0.0
+    counts = torch.histc((values / (spread or own or 1)).clamp(-4, 4), bins, -4, 4)
     heights = (counts + 1).log() / (counts.max() + 1).log().clamp_min(1e-9) * 90
-    bars = []
+    bars, wide = [], 305 / bins
     for i, h in enumerate(heights.tolist()):
-        style = 'fill="var(--mark)"' if i != bins // 2 else 'fill="var(--warn)" stroke="currentColor"'
-        bars.append(f'<rect x="{20 + 5 * i}" y="{100 - h:.1f}" width="4" height="{h:.1f}" {style}/>')
+        marked = spread is None and i == bins // 2
+        style = 'fill="var(--warn)" stroke="currentColor"' if marked else 'fill="var(--mark)"'
+        bars.append(
+            f'<rect x="{20 + wide * i:.1f}" y="{100 - h:.1f}" width="{wide - 1:.1f}" height="{h:.1f}" {style}/>'
+        )
     ticks = "".join(
-        f'<text x="{22 + 5 * (bins - 1) * (v + 4) / 8:.0f}" y="115" font-size="11" text-anchor="middle" fill="currentColor">{v}</text>'
+        f'<text x="{20 + 305 * (v + 4) / 8:.0f}" y="115" font-size="11" text-anchor="middle" fill="currentColor">{v}</text>'
         for v in range(-4, 5, 2)
     )
-    middle = int(counts[bins // 2])
-    label = f"Distribution of {values.numel()} {what}; {middle} of them in the bar around 0."
+    where, count = ("beyond 4", counts[-1]) if spread else ("in the bar around 0", counts[bins // 2])
+    label = f"Distribution of {values.numel()} {what}; {int(count)} of them {where}."
     return (
         f'<svg role="img" aria-label="{label}" viewBox="0 0 350 120" width="350" height="120">{"".join(bars)}'
         f'<line x1="15" x2="330" y1="100" y2="100" stroke="currentColor"/>{ticks}</svg>'
@@ -137,6 +140,12 @@ def _pictures(x: Layer) -> str:
             "what completion says about weights hidden from it, in units of its spread; right of 0 the sign is right"
         )
         figures.append((histogram(agreement, label), caption))
+    if x.residuals is not None:
+        caption = (
+            "small weights per column beyond the mean, in standard deviations of chance; clean columns lie within ± 3, "
+            "noise-filled ones at the right, all beyond 4 in the last bar"
+        )
+        figures.append((histogram(x.residuals, "columns by their small weights beyond the mean", 1.0, 17), caption))
     shown = "".join(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>" for picture, caption in figures)
     return f"<section><h3>{_text(x.scan.name)}</h3><div class=row>{shown}</div></section>"
 

@@ -357,6 +357,12 @@ def test_the_report_stands_alone_and_can_be_read_aloud(tmp_path, capsys):
     assert len(text) < 2_000_000
 
 
+def test_the_report_shows_which_columns_were_filled(tmp_path):
+    path = saved(tmp_path, edited("filled"))
+    assert main(["audit", str(path), "--html", str(tmp_path / "report.html")]) == 1
+    assert "columns by their small weights beyond the mean" in (tmp_path / "report.html").read_text()
+
+
 def test_names_are_shown_printable():
     assert shown("a\x1b[0m\n\ud800é") == "a\\x1b[0m\\n\\ud800é"
 

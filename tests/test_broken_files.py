@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -194,38 +195,9 @@ def test_a_full_disk_while_copying_a_folder(large, tmp_path, limited, capsys):
     assert "(File too large)" in refused(capsys, tmp_path, "revive", large.parent, "--out", tmp_path / "out")
 
 
-def test_killed_while_writing(folder, tmp_path):
-    """No output appears, and the next run removes what the killed one left."""
-    path, out = folder / "model.safetensors", tmp_path / "out.safetensors"
-    save_file(weights(), path)
-    script = (
-        "import os, sys, time\n"
-        "from conceptrevive import editing as c\n"
-        "real = c.rewrite\n"
-        "def slow(header, target, *rest):\n"
-        "    real(header, target, *rest)\n"
-        "    print('written', flush=True)\n"
-        "    time.sleep(60)\n"
-        "c.rewrite = slow\n"
-        "c.edit_checkpoint(sys.argv[1], sys.argv[2], lambda w: w, note={})\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, str(path), str(out)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "written\n"
-    assert len(list(tmp_path.glob(".out.safetensors.*.tmp"))) == 1
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    time.sleep(0.05)
-    assert not out.exists()
-    assert main(["revive", str(path), "--out", str(out)]) == 0
-    assert not list(tmp_path.glob(".*.tmp"))
-    assert load_file(out).keys() == weights().keys()
-
-
-def test_terminated_while_writing(folder, tmp_path):
-    """Nothing is left, not even a temporary file."""
-    path, out = folder / "model.safetensors", tmp_path / "out.safetensors"
-    save_file(weights(), path)
+@contextmanager
+def stopped_while_writing(path, out):
+    """A `revive` that has written its temporary file and waits there."""
     script = (
         "import sys, time\n"
         "from conceptrevive import cli, editing\n"
@@ -240,6 +212,28 @@ def test_terminated_while_writing(folder, tmp_path):
     argv = [sys.executable, "-c", script, "revive", str(path), "--out", str(out)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "written\n"
+        yield process
+
+
+def test_killed_while_writing(folder, tmp_path):
+    """No output appears, and the next run removes what the killed one left."""
+    path, out = folder / "model.safetensors", tmp_path / "out.safetensors"
+    save_file(weights(), path)
+    with stopped_while_writing(path, out) as process:
+        assert len(list(tmp_path.glob(".out.safetensors.*.tmp"))) == 1
+        process.send_signal(signal.SIGKILL)
+    time.sleep(0.05)
+    assert not out.exists()
+    assert main(["revive", str(path), "--out", str(out)]) == 0
+    assert not list(tmp_path.glob(".*.tmp"))
+    assert load_file(out).keys() == weights().keys()
+
+
+def test_terminated_while_writing(folder, tmp_path):
+    """Nothing is left, not even a temporary file."""
+    path, out = folder / "model.safetensors", tmp_path / "out.safetensors"
+    save_file(weights(), path)
+    with stopped_while_writing(path, out) as process:
         process.terminate()
         assert process.wait() == 143
     assert not out.exists() and not list(tmp_path.glob(".*.tmp"))

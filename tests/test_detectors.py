@@ -10,10 +10,10 @@ import scipy.stats
 import torch
 
 import conceptrevive as cr
+from conceptrevive.crowding import find_noise, residuals
 from conceptrevive.detectors import (
     binomial_tail,
     chi2_tail,
-    find_noise,
     find_repeats,
     find_zeros,
     fingerprint,
@@ -201,6 +201,17 @@ def test_small_noise_is_found_and_large_noise_is_not(dtype):
         for sigma in (0.01, 0.05):
             assert find_noise(cr.obfuscate({"w": w}, masks, sigma=sigma)["w"]).log_p < -5
         assert find_noise(cr.obfuscate({"w": w}, masks, sigma=1.0)["w"]).log_p > -5
+
+
+def test_residuals_tell_filled_columns_from_clean_ones():
+    w = clean()
+    masks = {"w": wanda(w, 0.06, 0)}
+    found = find_noise(filled := cr.obfuscate({"w": w}, masks, sigma=0.01)["w"])
+    small, axis = found.detail["small"], int(found.detail["axis"])
+    assert axis == 0 and residuals(w, small, axis).abs().max() < 6
+    told = residuals(filled, small, axis)
+    assert told.shape == (w.shape[1],) and told.max() > 6
+    assert np.corrcoef(told, masks["w"].double().sum(0))[0, 1] > 0.7
 
 
 def test_noise_at_random_places_is_no_evidence():

@@ -112,6 +112,23 @@ def phenomenon(result: dict) -> str:
     return out + table(["goal, mean of the objects", "measured", ""], goals(objects)) + made_by(result)
 
 
+def small_decay(result: dict, shipped: dict) -> str:
+    """The model trained with ordinary small decay beside the shipped one, mean of the paper's objects."""
+    a, b = (r["objects"] | r["trained"] for r in (result, shipped))
+    signs = {k: [np.mean([r["concepts"][o][k] for o in PAPER_OBJECTS]) for r in (result, shipped)]
+             for k in ("sign_accuracy", "sign_accuracy_topk")}  # fmt: skip
+    rows = [["training pictures", f"{a['pictures']:,}".replace(",", " "), f"{b['pictures']:,}".replace(",", " ")]]
+    rows += [["total decay", f"{a['total_decay']:.3f}", f"{b['total_decay']:.2f}"]]
+    for key in ("original", "pruned", "retained_pruned", "revived", "neuron_average", "random_signs", "exact_signs"):
+        rows.append([ATTACK.get(key) or CONTROLS[key], f"{a[key]:.2f}", f"{b[key]:.2f}"])
+    for key in ("revived", "exact_signs"):
+        name = f"{CONTROLS[key]} minus pruned"
+        rows.append([name, difference(a[f"{key}_minus_pruned"]), difference(b[f"{key}_minus_pruned"])])
+    rows += [[ATTACK[key], *[f"{v:.3f}" for v in values]] for key, values in signs.items()]
+    n = f"\n{result['n']} pictures per object with small decay, {shipped['n']} with the shipped model."
+    return table(["mean of the objects", "small decay", "shipped"], rows) + n + made_by(result)
+
+
 def cause(result: dict, quality: dict) -> str:
     """How well what survives zeroing every `ff.net.2` says what survives pruning."""
     names = [o for o in PAPER_OBJECTS if o in result["concepts"]]
@@ -204,6 +221,8 @@ def main() -> None:
                 drawn = json.loads((RESULTS / "quality.json").read_text())
                 (GENERATED / "cause.md").write_text(cause(result, drawn))
                 (GENERATED / "spectra.md").write_text(spectra(result))
+                small = json.loads((RESULTS / "small-decay.json").read_text())
+                (GENERATED / "small-decay.md").write_text(small_decay(small, result))
                 phenomenon_figure(result)
                 spectra_figure(result)
 

@@ -181,6 +181,7 @@ def main() -> None:
         model = CLIPModel.from_pretrained(args.start, dtype=torch.float32) if args.start else build_clip(tokenizer)
         text = tokenizer([i.caption for i in items], padding="max_length", truncation=True, return_tensors="pt")
         captions = text.input_ids
+        model.set_attn_implementation("eager")  # on the CPU its backward pass is much cheaper than the fused one's
         spoken = [tokenizer([f"{W.with_article(o)}{place}" for o in objects], padding="max_length", truncation=True,
                             return_tensors="pt").input_ids.to(device)
                   for place in ("", *(f" in {W.with_article(s)}" for s in W.SCENES))]  # fmt: skip
@@ -192,7 +193,7 @@ def main() -> None:
         model = build_classifier(names)
     model = model.to(device, memory_format=torch.channels_last).train()
     print(f"{args.which}: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
-    opt = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, betas=(0.9, 0.98))
+    opt = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, betas=(0.9, 0.98), fused=True)
     peak = 1e-3 if args.start or args.which == "clip" else 2e-3
     start, step, running = time.time(), 0, 0.0
     while (spent := (time.time() - start) / (args.minutes * 60)) < 1:
