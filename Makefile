@@ -112,7 +112,7 @@ bench: $(FULL)
 	$(BIN)/python -m tools.benchmarks_page
 
 solvers: $(FULL)
-	$(BIN)/python -m benchmarks.solvers $(ARGS)
+	$(BIN)/python -m benchmarks.solvers --workers 2 $(ARGS)
 	$(BIN)/python -m tools.benchmarks_page
 
 clean:

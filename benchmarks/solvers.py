@@ -16,9 +16,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,10 +32,14 @@ from benchmarks.matrices import SPECTRUM
 from benchmarks.signs import OTHERS, SOLVERS, Weights, accuracy, known_structure, other_weights, reliability, signs
 from conceptrevive.concepts import get_concept
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.locate import locate
 from conceptrevive.masks import prune
-from conceptrevive.models import ASSETS
+from conceptrevive.models import ASSETS, load_pipeline, read_side, read_weights, training_note
+from conceptrevive.phenomenon import CONCEPTS, Measurer
+from conceptrevive.precision import VARIABLE
 from conceptrevive.provenance import provenance, write_json
 from conceptrevive.revival import revive_layer
+from conceptrevive.sampling import fastest
 from conceptrevive.statistics import Rate, paired_difference
 
 #: Masks by which signs are counted at other stages of training.
@@ -69,8 +79,6 @@ def compare(parts: list[dict], kind: str, base: str = "conditional · max") -> d
 
 def main(argv=None) -> int:
     """Command line."""
-    from conceptrevive.phenomenon import CONCEPTS
-
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--model", default="pocket")
     ap.add_argument("--concepts", nargs="*", default=list(CONCEPTS), metavar="NAME")
@@ -88,6 +96,7 @@ def main(argv=None) -> int:
     ap.add_argument("--stages", nargs="*", default=[], help="pipeline folders of the model at other stages of training")
     ap.add_argument("--seed", type=int, default=0)
     ap.add_argument("--device", default="cpu")
+    ap.add_argument("--workers", type=int, default=1, help="processes that share the parts, and the threads")
     ap.add_argument("--out", default="results/benchmarks/solvers.json")
     args = ap.parse_args(argv)
     try:
@@ -99,60 +108,82 @@ def main(argv=None) -> int:
 
 def run(args) -> int:
     """Measure what is not there yet and write the result."""
-    parts = Path(f"{args.out}.parts")
-    known = _kept(
-        parts / f"known-{args.seeds}-{'-'.join(map(str, args.rows + args.noise))}.json",
-        lambda: {"rows": known_structure([(d, 4 * d) for d in args.rows], args.seeds, tuple(args.noise))},
-    )["rows"]
-    digest = _hash((ASSETS / f).read_bytes() for f in OTHERS.values())
-    others = _kept(parts / f"others-{args.others}-{digest}.json", lambda: {"rows": other_weights(args.others)})["rows"]
-    result = {"spectrum": SPECTRUM, "known_structure": known, "other_weights": others}
-    if args.stages:
-        result["stages"] = [
-            _kept(parts / f"stage-{_digest(f)}.json", lambda f=f: stage(f, args.seed)) for f in args.stages
-        ]
     if args.concepts:
-        from conceptrevive.locate import locate
-        from conceptrevive.models import load_pipeline, read_side, read_weights
-        from conceptrevive.phenomenon import Measurer
-
-        pipe = load_pipeline(args.model, device=args.device)
-        original, side = read_weights(pipe), read_side(pipe)
-        digest = _hash(w.cpu().numpy().tobytes() for w in original.values())
-        measurer = Measurer(pipe, args.images, args.retained, args.seed)
-
-        def one(name: str) -> dict:
-            concept = get_concept(name)
-            masks = locate(pipe, concept, seed=args.seed)
-            counts, done = signs(original, masks, side)
-            drawn = pictures(measurer, original, concept, masks, done, args.draw) if args.images else None
-            return counts | {"pictures": drawn}
-
-        found = {}
-        for name in args.concepts:
-            key = f"{name.replace(' ', '-')}-{args.images}-{args.retained}-{args.seed}-{digest}.json"
-            found[name] = _kept(parts / key, lambda name=name: one(name))
-            print(name, {s: round(v["value"], 3) for s, v in accuracy(found[name]["signs"]).items()}, flush=True)
+        pipe = _pipe(args.model, args.device)  # an error is better now than after hours
+        if args.images:
+            os.environ[VARIABLE] = str(fastest(pipe))  # the same in every process
+    jobs = [("known", (d, level)) for d in args.rows for level in args.noise] + [("others", args.others)]
+    jobs += [("stage", f) for f in args.stages] + [("concept", c) for c in args.concepts]
+    threads = max(1, torch.get_num_threads() // args.workers)
+    if args.workers == 1:
+        done = [work(args, threads, job) for job in jobs]
+    else:
+        with ProcessPoolExecutor(args.workers, get_context("spawn")) as pool:
+            done = list(pool.map(work, repeat(args), repeat(threads), jobs))
+    by_kind: dict[str, dict] = {kind: {} for kind in ("known", "others", "stage", "concept")}
+    for (kind, what), part in zip(jobs, done, strict=True):
+        by_kind[kind][what] = part
+    result = {
+        "spectrum": SPECTRUM, "known_structure": [row for part in by_kind["known"].values() for row in part["rows"]],
+        "other_weights": by_kind["others"][args.others]["rows"],
+    }  # fmt: skip
+    if args.stages:
+        result["stages"] = list(by_kind["stage"].values())
+    if found := by_kind["concept"]:
         units = {s: [r for f in found.values() for r in f["signs"][s]] for s in SOLVERS}
         result |= {
             "signs": accuracy(units, seed=args.seed), "signs_top": accuracy(units, top=True, seed=args.seed),
             "reliability": reliability([f["reliability"] for f in found.values()]),
             "concepts": {n: {s: v["value"] for s, v in accuracy(f["signs"]).items()} for n, f in found.items()},
-            "weights": digest, "images": args.images, "retained_images": args.retained,
+            "images": args.images, "retained_images": args.retained,
         }  # fmt: skip
         if args.images:
+            base = "conditional" if "conditional" in args.draw else args.draw[0]
             drawn = [f["pictures"] for f in found.values()]
-            result |= {kind: compare(drawn, kind, f"{_base(args.draw)} · max") for kind in ("erased", "retained")}
-            result["base"] = f"{_base(args.draw)} · max"
-    write_json(args.out, result | provenance(args.seed, args.device))
+            result |= {kind: compare(drawn, kind, f"{base} · max") for kind in ("erased", "retained")}
+            result |= {"base": f"{base} · max", "sampling": os.environ[VARIABLE]}
+    write_json(args.out, result | {"workers": args.workers} | provenance(args.seed, args.device))
     return 0
+
+
+def work(args, threads: int, job: tuple[str, Any]) -> dict:
+    """One part of the result, kept beside the output; in a process of its own if there are several."""
+    torch.set_num_threads(threads)
+    parts, (kind, what) = Path(f"{args.out}.parts"), job
+    if kind == "known":
+        d, level = what
+        path = parts / f"known-{args.seeds}-{d}-{level:g}.json"
+        return _kept(path, lambda: {"rows": known_structure([(d, 4 * d)], args.seeds, (level,))})
+    if kind == "others":
+        digest = _hash((ASSETS / f).read_bytes() for f in OTHERS.values())
+        return _kept(parts / f"others-{what}-{digest}.json", lambda: {"rows": other_weights(what)})
+    if kind == "stage":
+        return _kept(parts / f"stage-{_digest(what)}.json", lambda: stage(what, args.seed))
+    digest = _hash(w.cpu().numpy().tobytes() for w in read_weights(_pipe(args.model, args.device)).values())
+    key = f"{what.replace(' ', '-')}-{args.images}-{args.retained}-{args.seed}-{digest}.json"
+    found = _kept(parts / key, lambda: one_concept(args, what))
+    print(what, {s: round(v["value"], 3) for s, v in accuracy(found["signs"]).items()}, flush=True)
+    return found
+
+
+def one_concept(args, name: str) -> dict:
+    """Counts of signs and, if wanted, outcomes of pictures for one concept."""
+    pipe, concept = _pipe(args.model, args.device), get_concept(name)
+    original, side = read_weights(pipe), read_side(pipe)
+    masks = locate(pipe, concept, seed=args.seed)
+    counts, done = signs(original, masks, side)
+    measurer = Measurer(pipe, args.images, args.retained, args.seed)
+    drawn = pictures(measurer, original, concept, masks, done, args.draw) if args.images else None
+    return counts | {"pictures": drawn}
+
+
+@cache
+def _pipe(model: str, device: str):
+    return load_pipeline(model, device=device)
 
 
 def stage(folder: str, seed: int) -> dict:
     """Sign accuracy on the pipeline in `folder`, over `STAGE_CONCEPTS`, and how long its `training.json` says it trained."""
-    from conceptrevive.locate import locate
-    from conceptrevive.models import load_pipeline, read_side, read_weights, training_note
-
     pipe = load_pipeline(folder, device="cpu")
     original, side, units = read_weights(pipe), read_side(pipe), {}
     for name in STAGE_CONCEPTS:
@@ -173,10 +204,6 @@ def _digest(folder: str) -> str:
 
 def _hash(parts) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()[:8]
-
-
-def _base(drawn: list[str]) -> str:
-    return "conditional" if "conditional" in drawn else drawn[0]
 
 
 def _kept(path: Path, make: Callable[[], dict]) -> dict:

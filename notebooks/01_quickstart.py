@@ -102,7 +102,7 @@ masks = cr.locate(pipe, concept, seed=0)
 pruned = cr.prune(original, masks)
 print(f"pruned: {masks.fraction:.1%} of the candidate weights")
 
-# %% mystnb={"image": {"alt": "Two rows of eight small pictures. The original model draws four parachutes and then a castle, a bus, a cat and an umbrella. In the row of the pruned model the four parachutes are missing; the other four objects remain."}}
+# %% mystnb={"image": {"alt": "Two rows of eight small pictures. The original model draws four parachutes and then a castle, a bus, a cat and an umbrella. In the row of the pruned model at most faint remnants of the four parachutes are left; the other four objects remain."}}
 draw({"original": original, "pruned": pruned})
 
 # %% [markdown]
@@ -145,7 +145,7 @@ measure("pruned", pruned)
 # %%
 revived = cr.revive(pruned)  # no data, no prompts, no original weights, no training
 
-# %% mystnb={"image": {"alt": "Three rows of eight small pictures for the original, the pruned and the revived model. The parachutes that are missing in the pruned row can be seen again in the revived row."}}
+# %% mystnb={"image": {"alt": "Three rows of eight small pictures for the original, the pruned and the revived model. The parachutes, of which the pruned row keeps at most faint remnants, can be seen again in the revived row."}}
 draw({"original": original, "pruned": pruned, "revived": revived})
 
 # %%

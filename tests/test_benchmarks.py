@@ -144,6 +144,14 @@ def test_known_structure_is_counted_once_and_shown(tmp_path, monkeypatch):
     assert "| 16×64 | 50 | no | paper |" in text
 
 
+def test_two_processes_count_what_one_does(tmp_path):
+    options = ["--concepts", "--rows", "16", "--noise", "0.1", "0.2", "--seeds", "1", "--others", "0"]
+    for workers in "12":
+        assert solvers.main([*options, "--workers", workers, "--out", str(tmp_path / f"{workers}.json")]) == 0
+    one, two = (json.loads((tmp_path / f"{n}.json").read_text()) for n in "12")
+    assert one["known_structure"] == two["known_structure"] and len(one["known_structure"]) == 2
+
+
 def test_stages_of_training_are_counted_once_and_shown(tiny_folder, tmp_path, monkeypatch):
     concept = cr.Concept("cat", ("a cat", "cat"), ("a", ""), settings=cr.Settings(0.2, 1, 2))
     monkeypatch.setattr(solvers, "get_concept", lambda _: concept)

@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 
-def add_common(ap: argparse.ArgumentParser, out: str, minutes: float = 10, batch: int = 64, pictures: int = 20_000):
+def add_common(
+    ap: argparse.ArgumentParser, out: str | None, minutes: float | None = 10, batch: int = 64, pictures: int = 20_000
+):
     """Arguments every training script takes."""
     ap.add_argument("--minutes", type=float, default=minutes, help="training time, data preparation not counted")
     ap.add_argument("--out", default=out)

@@ -1,10 +1,11 @@
 """Train the judges on rendered pictures: an image classifier, its control, and a small CLIP. Never on samples.
 
-python -m training.train_judges classifier --minutes 10 --vae runs/vae --out runs/classifier
-python -m training.train_judges control    --minutes 6  --vae runs/vae --out runs/control
-python -m training.train_judges clip       --minutes 12 --vae runs/vae --out runs/clip
+python -m training.train_judges classifier --vae runs/vae --out runs/classifier
+python -m training.train_judges control    --vae runs/vae --out runs/control
+python -m training.train_judges clip       --vae runs/vae --out runs/clip
 
-`--start FOLDER` goes on from trained weights; with another `--seed` on other pictures.
+`--minutes` is how long each is trained. `--start FOLDER` goes on from trained weights; with another `--seed` on other
+pictures.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from training.paint import ALL_SETS, SIZE, distractor_names
 from training.pocket import build_tokenizer, text_config
 
 CONTROL_HELD_OUT = "twemoji"
+MINUTES = {"classifier": 30, "control": 15, "clip": 40}  # enough on two processor cores
 CLIP_SIZE = 48  # pixels; attention over 36 patches costs half of that over the 64 of the whole picture
 STYLED = 0.35  # style takes colour or outline away: objects seen through one need more pictures to be learned
 
@@ -156,10 +158,11 @@ def paint(count: int, seed: int, objects: dict[str, str], sets: tuple[str, ...])
 def main() -> None:
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("which", choices=("classifier", "control", "clip"))
-    add_common(ap, out=None, minutes=10, batch=128, pictures=60_000)
+    add_common(ap, out=None, minutes=None, batch=128, pictures=60_000)
     ap.add_argument("--vae", default="runs/vae")
     ap.add_argument("--start", default=None, help="a folder with trained weights to begin from")
     args = ap.parse_args()
+    args.minutes = args.minutes or MINUTES[args.which]
     torch.manual_seed(args.seed)
     device, folder = device_of(args.device), Path(args.out or f"runs/{args.which}")
     sets = tuple(s for s in ALL_SETS if args.which != "control" or s != CONTROL_HELD_OUT)
