@@ -68,7 +68,7 @@ def count_reliability(original: Weights, pruned: Weights, masks: Weights, side) 
             continue
         p = sign_probability(w.float(), masks[name], side=None if side is None else side[name].float(), name=name)
         stated, right = p.probability[masks[name]], (p.sign == original[name].sign())[masks[name]]
-        at = torch.bucketize(stated, torch.tensor(BINS[1:-1]), right=True)
+        at = torch.bucketize(stated, stated.new_tensor(BINS[1:-1]), right=True)
         for i, row in enumerate(rows):
             row["n"] += int((at == i).sum())
             row["right"] += int(right[at == i].sum())

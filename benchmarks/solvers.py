@@ -14,7 +14,6 @@ Finished concepts are kept beside the output (``….parts/``), by the weights' h
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import sys
@@ -32,12 +31,13 @@ from benchmarks.matrices import SPECTRUM
 from benchmarks.signs import OTHERS, SOLVERS, Weights, accuracy, known_structure, other_weights, reliability, signs
 from conceptrevive.concepts import get_concept
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.judges import judge_files
 from conceptrevive.locate import locate
 from conceptrevive.masks import prune
-from conceptrevive.models import ASSETS, load_pipeline, read_side, read_weights, training_note
+from conceptrevive.models import ASSETS, load_pipeline, read_side, read_weights, training_note, weight_bytes
 from conceptrevive.phenomenon import CONCEPTS, Measurer
 from conceptrevive.precision import VARIABLE
-from conceptrevive.provenance import provenance, write_json
+from conceptrevive.provenance import provenance, short_hash, write_json
 from conceptrevive.revival import revive_layer
 from conceptrevive.sampling import fastest
 from conceptrevive.statistics import Rate, paired_difference
@@ -155,11 +155,13 @@ def work(args, threads: int, job: tuple[str, Any]) -> dict:
         path = parts / f"known-{args.seeds}-{d}-{level:g}.json"
         return _kept(path, lambda: {"rows": known_structure([(d, 4 * d)], args.seeds, (level,))})
     if kind == "others":
-        digest = _hash((ASSETS / f).read_bytes() for f in OTHERS.values())
+        digest = short_hash((ASSETS / f).read_bytes() for f in OTHERS.values())
         return _kept(parts / f"others-{what}-{digest}.json", lambda: {"rows": other_weights(what)})
     if kind == "stage":
         return _kept(parts / f"stage-{_digest(what)}.json", lambda: stage(what, args.seed))
-    digest = _hash(w.cpu().numpy().tobytes() for w in read_weights(_pipe(args.model, args.device)).values())
+    facts = [get_concept(what).settings, *([args.draw, os.environ[VARIABLE]] if args.images else [])]
+    files = [f.read_bytes() for f in judge_files()] if args.images else []
+    digest = short_hash([*weight_bytes(_pipe(args.model, args.device)), *files, repr(facts).encode()])
     key = f"{what.replace(' ', '-')}-{args.images}-{args.retained}-{args.seed}-{digest}.json"
     found = _kept(parts / key, lambda: one_concept(args, what))
     print(what, {s: round(v["value"], 3) for s, v in accuracy(found["signs"]).items()}, flush=True)
@@ -199,11 +201,7 @@ def stage(folder: str, seed: int) -> dict:
 
 def _digest(folder: str) -> str:
     files = sorted(Path(folder).rglob("*.safetensors")) + sorted(Path(folder).glob("training.json"))
-    return _hash(f.read_bytes() for f in files)
-
-
-def _hash(parts) -> str:
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:8]
+    return short_hash(f.read_bytes() for f in files)
 
 
 def _kept(path: Path, make: Callable[[], dict]) -> dict:

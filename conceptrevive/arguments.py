@@ -14,11 +14,17 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"conceptrevive: {message}; see `{self.prog} --help`\n")
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a whole number from 0 to 2^63 - 1")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line, one subcommand each."""
     common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="print the result as JSON")
-    common.add_argument("--seed", type=int, default=0)
+    common.add_argument("--seed", type=_seed, default=0)
     common.add_argument("--device", default=None, help="cpu, cuda, mps; default: a GPU if there is one")
     common.add_argument("--revision", default=None, help="branch, tag or commit of a hub model")
     model = _Parser(add_help=False)
@@ -69,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--deep", action="store_true", help="test every matrix, not a sample")
     p.add_argument("--html", default=None, metavar="FILE", help="write a report with pictures")
     p.add_argument("--json", action="store_true", help="print the result as JSON")
-    p.add_argument("--seed", type=int, default=0, help="of the sample")
+    p.add_argument("--seed", type=_seed, default=0, help="of the sample")
     p.add_argument("--revision", default=None, help="branch, tag or commit of a hub model")
     p.add_argument("--base-revision", default=None)
     sub.add_parser("concepts", parents=[common], help="list the presets")

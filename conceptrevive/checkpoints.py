@@ -176,8 +176,13 @@ def read_candidates(source: Path, names: Iterable[str] | None = None) -> Weights
                 module = key.removesuffix(".weight")
                 if key == module or not (module.endswith(CANDIDATES) if wanted is None else module in wanted):
                     continue
+                if module in out:
+                    raise ConceptReviveError(
+                        f"{header.path}: tensor {quoted(key)} stands in another file of {source} too: give the file you mean"
+                    )
                 weight = out[module] = read_tensor(header, key, f)
-                if not weight.is_floating_point() or weight.ndim != 2 or not weight.numel():
+                narrow = not weight.is_floating_point() or weight.element_size() == 1
+                if narrow or weight.ndim != 2 or not weight.numel():
                     raise ConceptReviveError(
                         f"{header.path}: tensor {quoted(key)} is {weight.dtype} {list(weight.shape)}, not a float matrix: "
                         "give the model as it was before it was quantised"

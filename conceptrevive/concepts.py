@@ -19,6 +19,13 @@ class Settings:
     steps: int = 50
     guidance: float = 7.5
 
+    def __post_init__(self) -> None:
+        for name in ("skill_ratio", "tau", "steps", "guidance"):
+            value, whole = getattr(self, name), name in ("tau", "steps")
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+                kind = "a whole number" if whole else "a number"
+                raise ConceptReviveError(f"settings: {name} is {value!r}; it must be {kind}")
+
 
 #: One setting for every concept of the pocket model, chosen on six objects by original, pruned and retained accuracy.
 POCKET_SETTINGS = Settings(skill_ratio=0.20, tau=6, steps=12, guidance=3.0)
@@ -61,6 +68,12 @@ class Concept:
                 f"concept {self.name!r} has {len(self.target_prompts)} target and {len(self.base_prompts)} base prompts: "
                 "give at least one, in pairs"
             )
+        for labels in ([self.labels] if self.labels else []) + [p.labels for p in self.retained]:
+            if len({label.partition(":")[0] if ":" in label else "" for label in labels}) != 1:
+                raise ConceptReviveError(
+                    f"concept {self.name!r}: labels {list(labels)} are not of one group: give at least one, all of objects, "
+                    "all of scenes or all of styles"
+                )
 
     @classmethod
     def from_yaml(cls, path: str | os.PathLike) -> Concept:
@@ -90,10 +103,6 @@ class Concept:
             if data["clip_pair"] and len(data["clip_pair"]) != 2:
                 raise TypeError("clip_pair must be two prompts: one with the concept, one without")
             data["settings"] = Settings(**(data.get("settings") or {}))
-            for f in fields(Settings):
-                value = getattr(data["settings"], f.name)
-                if isinstance(value, bool) or not isinstance(value, (int, float)):
-                    raise TypeError(f"settings: {f.name} is {value!r}; it must be a number")
             retained = data.get("retained") or {}
             data["retained"] = tuple(Probe(p, _strings(v, p)) for p, v in retained.items())
             return cls(**data)

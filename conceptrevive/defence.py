@@ -26,10 +26,10 @@ def obfuscate(
         sigma: σ_M; with `relative`, in units of σ_U, the standard deviation of the layer's surviving weights.
 
     Raises:
-        ConceptReviveError: negative sigma, or masks that do not fit.
+        ConceptReviveError: negative or infinite sigma, noise that overflows the dtype, or masks that do not fit.
     """
-    if not sigma >= 0:
-        raise ConceptReviveError(f"sigma is {sigma}: a standard deviation is ≥ 0")
+    if not 0 <= sigma < float("inf"):
+        raise ConceptReviveError(f"sigma is {sigma}: a standard deviation is ≥ 0 and finite")
     check_fit(weights, masks)
     generator = torch.Generator().manual_seed(seed)
     out = {}
@@ -42,6 +42,10 @@ def obfuscate(
         scale = sigma * float(alive.std(correction=0)) if relative and alive.numel() else sigma
         noise = torch.randn(w.shape, generator=generator, dtype=torch.float32).to(w.device) * scale
         noise = noise.to(w.dtype)
+        if not torch.isfinite(noise[mask]).all():
+            raise ConceptReviveError(
+                f"{name}: noise of standard deviation {scale:.3g} overflows {w.dtype}: lower sigma"
+            )
         if scale > 0:  # half precision rounds the smallest draws to 0, which would mark the place again
             tiny = torch.finfo(w.dtype).tiny
             noise = torch.where(noise == 0, torch.where(noise.signbit(), -tiny, tiny).to(w.dtype), noise)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from conceptrevive.concepts import Concept, get_concept
 from conceptrevive.defence import obfuscate
+from conceptrevive.errors import ConceptReviveError
 from conceptrevive.evaluation import (
     evaluate_images,
     judge_concept,
@@ -75,6 +76,8 @@ def demo(
     """
     from conceptrevive.plots import picture_rows, save_figure
 
+    if images < 1 or retained < 1:
+        raise ConceptReviveError(f"images is {images} and retained is {retained}: draw at least one of each")
     start = time.time()
     chosen = get_concept(concept)
     pipe = load_pipeline(model, device=device)
@@ -96,7 +99,7 @@ def demo(
         erased[row] = Rate.of(judge_concept(chosen, mine))
         kept[row] = Rate.of(classifier(chosen.judge).correct(others, [p.labels for p in probes]))
         pictures[row] = mine[:5] + others[:: max(1, retained // 4)][:4]
-    columns = [concept] * 5 + [p.labels[0].split(":")[-1] for p in probes[:: max(1, retained // 4)][:4]]
+    columns = [concept] * min(5, images) + [p.labels[0].split(":")[-1] for p in probes[:: max(1, retained // 4)][:4]]
     device_name = str(next(denoiser(pipe).parameters()).device)
     result = {
         "concept": concept,

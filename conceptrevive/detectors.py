@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+BLOCKS = (32, 64, 128)  # entries that share a scale where quantisation has one per block
+COUNTED, LOOKED = 8192, 1024  # entries of a row in which repeats are sought; of them those that show a coarse grid
 LEAST = 64  # live entries, and 4 rows and columns: below that a matrix says nothing
 #: Float formats from coarse to fine, and the relative step between their numbers.
 ROUNDINGS = {torch.float8_e5m2: 2.0**-2, torch.float8_e4m3fn: 2.0**-3, torch.bfloat16: 2.0**-7, torch.float16: 2.0**-10}
@@ -84,7 +86,7 @@ def find_zeros(weight: torch.Tensor) -> Evidence:
     """Scattered exact zeros beyond rounding, cancellation and underflow. Effect: their share of the live entries.
 
     Dead rows and columns are taken out first. A zero can arise from rounding to a grid, which puts half as many
-    entries on 0 as on its first two levels ±q, whatever q is; from sums that cancel, as often as entries lie within one
+    entries on 0 as on its first two levels ±q, whatever q is, one for all or one per row, column or block; from sums that cancel, as often as entries lie within one
     rounding step of a typical one; and from float16's smallest step, 2⁻²⁴, in any dtype, as weights change dtype.
     Against a grid the rows (or columns) with a zero are counted; against the others all zeros but those of the twentieth of
     rows and columns that has most. Blocks, triangles and tables of two values do not count.
@@ -101,8 +103,7 @@ def find_zeros(weight: torch.Tensor) -> Evidence:
     if not spread:
         return Evidence("zeros", detail=detail)
     there = w[~zero]
-    first = float(there.min())
-    level = int((there == first).sum())
+    level = _first_level(weight)
     near, middle = torch.quantile(there[: 1 << 22], torch.tensor([0.01, 0.5], dtype=w.dtype)).tolist()
     step = max(2.0**-24, rounding(kept) * middle)
     by_rounding = w.numel() * min(0.01 / near * step, 1.0)  # 1 % of the entries lie within ± near
@@ -115,6 +116,22 @@ def find_zeros(weight: torch.Tensor) -> Evidence:
     log_p = max(binomial_tail(spread, spread + level, 1 / 3), float(poisson_tail(trimmed, torch.tensor(by_rounding))))
     detail["gap"] = float(torch.quantile(there[: 1 << 22], 0.001) / middle)
     return Evidence("zeros", log_p, total / w.numel(), detail)
+
+
+def _first_level(weight: torch.Tensor) -> int:
+    """Entries on the first level above 0 of a grid: the matrix's own, or those of its rows, columns or blocks.
+
+    Of rows, columns and blocks the smallest magnitude counts only where it stands more than once.
+    """
+    v = weight.abs().float()
+    v = v.masked_fill(v == 0, math.inf)
+    most = int((v == v.min()).sum())
+    blocks = [x.reshape(-1, size) for x in (v, v.T) for size in BLOCKS if v.numel() % size == 0]
+    for groups in (v, v.T, *blocks):
+        least = groups.amin(1, keepdim=True)
+        again = ((groups == least) & torch.isfinite(least)).sum(1) - 1
+        most = max(most, int(again.clamp_min(0).sum()))
+    return most
 
 
 def _usual(count: torch.Tensor) -> torch.Tensor:
@@ -153,7 +170,8 @@ def find_repeats(weight: torch.Tensor) -> Evidence:
 
     A row counts if its fullest non-zero level |w|, or its largest, holds more entries than a Poisson variable with the
     mean of its 16 neighbouring levels would once in 1000. Rows on a coarse grid do not count; nor does a level
-    that most such rows share (clipping). Both axes.
+    that most such rows share (clipping). Both axes, at most `COUNTED` entries a row: in longer ones half precision repeats
+    itself.
     """
     if not testable(weight):
         return Evidence("repeats")
@@ -163,7 +181,7 @@ def find_repeats(weight: torch.Tensor) -> Evidence:
 
 
 def _repeated_rows(w: torch.Tensor) -> Evidence:
-    bits = w.abs().float().contiguous().view(torch.int32)
+    bits = w[:, :COUNTED].abs().float().contiguous().view(torch.int32)
     count, columns = bits.shape
     ordered = bits.sort(1).values
     start = torch.ones_like(ordered, dtype=torch.bool)
@@ -173,7 +191,9 @@ def _repeated_rows(w: torch.Tensor) -> Evidence:
     length = torch.diff(position, append=torch.tensor([ordered.numel()]))
     length = torch.where(level == 0, 0, length)
     levels = torch.bincount(row, minlength=count)
-    grid = (levels * 4 < columns) | (levels < 16)
+    few = bits[:, :LOOKED].sort(1).values
+    seen = 1 + (few[:, 1:] != few[:, :-1]).sum(1)
+    grid = (seen * 4 < few.shape[1]) | (levels < 16)
     total = torch.cat([length.new_zeros(1), length.cumsum(0)])
     first = torch.cumsum(levels, 0) - levels  # index of each row's first run
     last = first + levels - 1

@@ -48,8 +48,8 @@ class Difference:
 
 
 def difference(name: str, new: torch.Tensor, old: torch.Tensor) -> Difference:
-    """Compare two tensors of one shape, float dtypes; NaN counts as changed."""
-    new, old = as_matrix(new).float(), as_matrix(old).float()
+    """Compare two tensors of one shape, float dtypes; NaN counts as changed. The old one is rounded to the new one's dtype."""
+    new, old = as_matrix(new).float(), as_matrix(old.to(new.dtype)).float()
     differs = new != old
     count = int(differs.sum())
     if not count:

@@ -128,9 +128,14 @@ def evaluate(
     if not concept.labels and not concept.clip_pair:
         judge_concept(concept, [])
     device = str(next(denoiser(model).parameters()).device)
-    images = evaluate_images(model, concept, n=n, seed=seed, steps=steps, guidance=guidance, progress=progress)
     count = len({p.labels for p in concept.retained}) if retained is None else retained
-    others = retained_images(model, concept, n=count, seed=seed, steps=steps, guidance=guidance, progress=progress)
     wanted = [p.labels for p in retained_probes(concept, count)]
+    # The judge first: what it lacks should be known before an hour of drawing.
+    if concept.labels or wanted:
+        classifier(concept.judge, device).check([concept.labels, *wanted])
+    if not concept.labels:
+        clip(concept.judge, device)
+    images = evaluate_images(model, concept, n=n, seed=seed, steps=steps, guidance=guidance, progress=progress)
+    others = retained_images(model, concept, n=count, seed=seed, steps=steps, guidance=guidance, progress=progress)
     right = classifier(concept.judge, device).correct(others, wanted) if wanted else []
     return Outcomes(concept.name, tuple(judge_concept(concept, images, device)), tuple(right), seed)

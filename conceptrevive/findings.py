@@ -50,12 +50,12 @@ def _zeros(layers: list[Layer]) -> Finding:
     if wanda:
         text += (
             f" In {wanda} of {len(layers)} the zeros are spread evenly over rows and crowd into columns: each row gave up "
-            "about as many, of the columns that mattered, as Wanda scores choose them."
+            "about as many, of columns that activations single out, as Wanda scores choose them."
         )
     if gap > len(layers) / 2:
         text += " The smallest weights are missing, as after pruning for size: pruning need not be unlearning."
     else:
-        text += " Small weights are still there, so larger ones were removed: as unlearning does, not compression."
+        text += " Small weights are still there, so these were not removed for being small: unlearning does that, not compression by size."
     shapes = {x.scan.shape[1] / x.scan.shape[0] for x in layers if len(x.scan.shape) == 2}
     if len(layers) > 1 and len(shapes) == 1:
         text += f" All these matrices are {shapes.pop():g} times as wide as high: one family of layers."

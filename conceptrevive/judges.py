@@ -77,13 +77,17 @@ class Classifier:
         best = self.probabilities(images, batch_size)[:, members].argmax(-1)
         return [self.labels[members[int(i)]] for i in best]
 
-    def correct(self, images: Sequence[Image.Image], wanted: Sequence[Sequence[str]]) -> list[bool]:
-        """Whether each picture's top-1 label, within the group of the wanted ones, is among those wanted for it."""
+    def check(self, wanted: Sequence[Sequence[str]]) -> None:
+        """Raise ConceptReviveError for a label the classifier does not know."""
         missing = sorted({w for labels in wanted for w in labels} - set(self.labels))
         if missing:
             raise ConceptReviveError(
                 f"the classifier has no label {missing[0]!r}: see `Classifier.load(…).labels` for its own"
             )
+
+    def correct(self, images: Sequence[Image.Image], wanted: Sequence[Sequence[str]]) -> list[bool]:
+        """Whether each picture's top-1 label, within the group of the wanted ones, is among those wanted for it."""
+        self.check(wanted)
         out: list[bool] = [False] * len(images)
         for group in {w[0].split(":")[0] if ":" in w[0] else "" for w in wanted}:
             index = [i for i, w in enumerate(wanted) if (w[0].split(":")[0] if ":" in w[0] else "") == group]

@@ -127,8 +127,10 @@ class MaskSet(Mapping[str, torch.Tensor]):
 
 
 def check_fit(weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor]) -> None:
-    """Raise ConceptReviveError unless every mask has a weight of its shape."""
+    """Raise ConceptReviveError unless every mask is boolean and has a weight of its shape."""
     for name, mask in masks.items():
+        if mask.dtype != torch.bool:
+            raise ConceptReviveError(f"{name}: the mask is {mask.dtype}: make it boolean, True where pruned")
         if name not in weights:
             raise ConceptReviveError(f"{name}: the mask has no such layer in the model: locate on this model first")
         if weights[name].shape != mask.shape:

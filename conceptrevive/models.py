@@ -124,9 +124,11 @@ def load_pipeline(
             pipe = DiffusionPipeline.from_pretrained(
                 source, torch_dtype=dtype, use_safetensors=True, revision=revision, **extra
             )
-    except (OSError, ValueError, RuntimeError) as e:
+    except (OSError, ValueError, RuntimeError, AttributeError, ImportError, TypeError) as e:
         reason = " ".join(str(e).split())[:300]
         raise ConceptReviveError(f"cannot load a pipeline from {str(model)!r}: {reason}") from e
+    if getattr(pipe, "safety_checker", None) is not None:  # a blackened picture would count as a concept erased
+        pipe.safety_checker = None
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
 
@@ -175,6 +177,13 @@ def candidate_layers(model, names: Iterable[str] | None = None, pattern: str = C
 def read_weights(model, names: Iterable[str] | None = None) -> Weights:
     """Copies of the candidate weights, {module name: (out_features, in_features)}."""
     return {n: m.weight.detach().clone() for n, m in candidate_layers(model, names).items()}
+
+
+def weight_bytes(model) -> Iterator[bytes]:
+    """The weights of every network of a pipeline, in the order of their names."""
+    for _, part in sorted(model.components.items()):
+        for p in part.parameters() if isinstance(part, nn.Module) else ():
+            yield p.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
 
 
 def read_side(model, names: Iterable[str] | None = None) -> Weights:

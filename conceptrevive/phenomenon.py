@@ -8,7 +8,6 @@ Finished concepts are kept beside the output (``….parts/``), so that an interr
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import sys
@@ -30,12 +29,12 @@ from conceptrevive.evaluation import (
     retained_probes,
     retained_seeds,
 )
-from conceptrevive.judges import classifier
+from conceptrevive.judges import classifier, judge_files
 from conceptrevive.locate import locate
 from conceptrevive.masks import MaskSet, prune
-from conceptrevive.models import Weights, denoiser, load_pipeline, read_weights, swapped, training_note
+from conceptrevive.models import Weights, denoiser, load_pipeline, read_weights, swapped, training_note, weight_bytes
 from conceptrevive.precision import VARIABLE
-from conceptrevive.provenance import provenance, write_json
+from conceptrevive.provenance import provenance, short_hash, write_json
 from conceptrevive.revival import complete_layers, neuron_magnitude, retain_signs, revive_layer, sign_accuracy
 from conceptrevive.sampling import fastest, generate
 from conceptrevive.statistics import Rate, paired_difference
@@ -49,7 +48,7 @@ def random_masks(masks: MaskSet, seed: int) -> MaskSet:
     out = {}
     for name, m in masks.items():
         rank = torch.rand(m.shape, generator=generator).argsort(1).argsort(1)
-        out[name] = rank < m.sum(1, keepdim=True)
+        out[name] = rank.to(m.device) < m.sum(1, keepdim=True)
     return MaskSet(out, concept="random positions")
 
 
@@ -68,7 +67,7 @@ def variants(original: Weights, masks: MaskSet, other: MaskSet, seed: int) -> tu
     conditional = complete_layers(pruned, masks)
     paper = complete_layers(pruned, masks, solver="paper")
     generator = torch.Generator().manual_seed(seed)
-    coin = {n: torch.randint(0, 2, w.shape, generator=generator) * 2.0 - 1 for n, w in original.items()}
+    coin = {n: torch.randint(0, 2, w.shape, generator=generator).to(w) * 2 - 1 for n, w in original.items()}
     right, right_kept = sign_accuracy(original, conditional)
     paper_right, paper_kept = sign_accuracy(original, paper)
     weights = {
@@ -182,7 +181,7 @@ def representative(result: dict, most: float = 0.2) -> str:
 
 
 def part_of(args, name: str) -> Path:
-    """Where one concept's row is kept: by the weights and settings it belongs to."""
+    """Where one concept's row is kept: by the model, judge, settings and way of drawing it belongs to."""
     s = get_concept(name).settings
     key = [name.replace(" ", "-"), args.images, args.retained, args.seed, s.skill_ratio, s.tau, s.steps, s.guidance]
     return Path(f"{args.out}.parts") / f"{'-'.join(map(str, key))}-{args.digest}.json"
@@ -223,7 +222,7 @@ def main(argv=None) -> int:
         print(f"phenomenon: {e}", file=sys.stderr)
         return 2
     original = read_weights(pipe)
-    args.digest = hashlib.sha256(b"".join(w.cpu().numpy().tobytes() for w in original.values())).hexdigest()[:8]
+    args.digest = short_hash([how.encode(), *weight_bytes(pipe), *(f.read_bytes() for f in judge_files())])
     threads = max(1, torch.get_num_threads() // args.workers)
     if args.workers == 1:
         share(args, 0, threads)

@@ -49,23 +49,26 @@ def choose(model, run: Callable[[], object], repeats: int = 2) -> How:
     weight = next(net.parameters())
     if weight.device.type != "cpu":
         return How()
+    # A processor does not mix float16 with bfloat16.
+    choices = [how for how in CHOICES if not (how.bfloat16 and weight.dtype == torch.float16)]
     fixed = os.environ.get(VARIABLE)
     if fixed:
-        if fixed not in NAMES:
-            raise ConceptReviveError(f"{VARIABLE} is {fixed!r}: choose one of {', '.join(NAMES)}, or unset it")
+        if NAMES.get(fixed) not in choices:
+            names = ", ".join(map(str, choices))
+            raise ConceptReviveError(f"{VARIABLE} is {fixed!r}: choose one of {names}, or unset it")
         return NAMES[fixed]
     # Equal models share a choice, so that comparisons within a process are never made across two.
     key = (type(net), sum(p.numel() for p in net.parameters()), weight.dtype, torch.get_num_threads())
     if key not in _timed:
-        seconds = {how: float("inf") for how in CHOICES}
+        seconds = {how: float("inf") for how in choices}
         for turn in range(repeats + 1):
-            for how in CHOICES:
+            for how in choices:
                 with applied(model, how):
                     start = time.perf_counter()
                     run()
                 if turn:  # the first turn warms up
                     seconds[how] = min(seconds[how], time.perf_counter() - start)
-        _timed[key] = next(how for how in CHOICES if seconds[how] <= MARGIN * min(seconds.values()))
+        _timed[key] = next(how for how in choices if seconds[how] <= MARGIN * min(seconds.values()))
     return _timed[key]
 
 

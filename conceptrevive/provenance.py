@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import shlex
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
@@ -42,6 +44,14 @@ def provenance(seed: int | None, device: str = "cpu") -> dict:
         "threads": torch.get_num_threads(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def short_hash(parts: Iterable[bytes]) -> str:
+    """Eight hexadecimal digits of the SHA-256 of `parts`, one after the other."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:8]
 
 
 def write_json(path: str | os.PathLike, data: dict) -> None:

@@ -94,7 +94,7 @@ def revive(
     top_k: float = TOP_K,
     magnitude: Magnitude = "max",
     seed: int = 0,
-    side: Mapping[str, torch.Tensor] | None = None,
+    side: Mapping[str, torch.Tensor] | torch.Tensor | None = None,
 ):
     """Bring a pruned concept back from the zeros alone: no data, no training, no original (paper §3).
 
@@ -111,7 +111,8 @@ def revive(
     if isinstance(weights, torch.Tensor):
         name = "weight"
         one = revive(
-            {name: weights}, None if mask is None else {name: mask}, solver=solver, top_k=top_k, magnitude=magnitude, seed=seed, side=side
+            {name: weights}, None if mask is None else {name: mask}, solver=solver, top_k=top_k, magnitude=magnitude, seed=seed,
+            side={name: side} if isinstance(side, torch.Tensor) else side
         )  # fmt: skip
         return one[name]
     generator = torch.Generator().manual_seed(seed)

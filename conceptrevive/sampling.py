@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from inspect import signature
 from numbers import Integral
 
 import torch
@@ -19,7 +20,13 @@ EVALUATION_SEED = 1_000_000
 
 
 def _latent_size(model) -> tuple[int, int]:
-    size = denoiser(model).config.sample_size
+    net = denoiser(model)
+    size = getattr(net.config, "sample_size", None)
+    if size is None or "callback_on_step_end" not in signature(type(model).__call__).parameters:
+        raise ConceptReviveError(
+            f"{type(model).__name__} with a {type(net).__name__} cannot be drawn with: its latents or its steps are not those of "
+            "Stable Diffusion; prune, revive, obfuscate and audit work on its files"
+        )
     return (size, size) if isinstance(size, int) else tuple(size)
 
 

@@ -202,6 +202,7 @@ UNUSABLE = {
     "NaN": (_tensors(a_ff_net_2_weight=NAN), f"tensor '{KEY}' holds NaN or Inf"),
     "Inf": (_tensors(a_ff_net_2_weight=INF), f"tensor '{KEY}' holds NaN or Inf"),
     "integers": (_tensors(a_ff_net_2_weight=INTEGERS), f"tensor '{KEY}' is torch.int8"),
+    "eight bits": (_tensors(a_ff_net_2_weight=torch.randn(16, 64).to(torch.float8_e4m3fn)), f"tensor '{KEY}' is torch.float8"),
     "no entries": (_tensors(a_ff_net_2_weight=torch.empty(0, 64)), f"tensor '{KEY}' is torch.float32 [0, 64]"),
     "three axes": (_tensors(a_ff_net_2_weight=torch.randn(2, 8, 64)), f"tensor '{KEY}' is torch.float32 [2, 8, 64]"),
     "all zero": (_tensors(a_ff_net_2_weight=torch.zeros(16, 64)), "a.ff.net.2: every weight is 0 or masked"),

@@ -178,6 +178,17 @@ def test_with_the_base_large_noise_and_revival_show(tmp_path):
     assert "raised since the base" in {f.title for f in (audit(revived, base=pruned)).findings}
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_release_in_half_precision_is_compared_with_its_base(tmp_path, dtype):
+    w = model(torch.float32)
+    old = candidates(w)
+    base = saved(tmp_path, w, "base.safetensors")
+    half = lambda x: {n: y.to(dtype) if y.is_floating_point() else y for n, y in x.items()}  # noqa: E731
+    assert audit(saved(tmp_path, half(w)), base=base).verdict == (NOTHING,)
+    noisy = w | cr.obfuscate(old, {n: wanda(x, 0.06) for n, x in old.items()}, sigma=1.0)
+    assert audit(saved(tmp_path, half(noisy)), base=base).findings[0].title == "replaced since the base"
+
+
 def test_training_is_no_edit(tmp_path):
     w, g = model(torch.bfloat16), torch.Generator().manual_seed(1)
     tuned = {

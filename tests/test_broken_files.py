@@ -84,6 +84,14 @@ def test_what_cannot_be_changed(case, folder, tmp_path, masks, capsys):
             assert message in refused(capsys, tmp_path, *argv)
 
 
+def test_a_folder_of_two_models(folder, tmp_path, masks, capsys):
+    """One model's weights must not end up in the other's file."""
+    for i, name in enumerate(("model.fp16.safetensors", "model.non_ema.safetensors")):
+        save_file(weights() | {KEY: torch.randn(16, 64, generator=torch.Generator().manual_seed(i))}, folder / name)
+    for argv in commands(folder, tmp_path, masks):
+        assert f"tensor '{KEY}' stands in another file of {folder} too" in refused(capsys, tmp_path, *argv)
+
+
 def test_a_base_that_cannot_be_read_or_does_not_belong(folder, tmp_path, capsys):
     path = folder / "model.safetensors"
     save_file(weights(), path)

@@ -171,6 +171,11 @@ def test_errors_about_settings(tiny_folder, mask_file, concept_file, tmp_path, c
     assert "skill_ratio is 0.0" in fails(
         capsys, "locate", tiny_folder, "--concept", concept_file, "--skill-ratio", "0", "--out", out, "--device", "cpu"
     )
+    for seed in ("-1", "x", str(1 << 63)):
+        with pytest.raises(SystemExit):
+            main(["audit", str(tiny_folder), "--seed", seed])
+        assert "is no seed: give a whole number" in capsys.readouterr().err
+    assert "images is 0" in fails(capsys, "demo", "--images", "0", "--out", out)
     assert "no pocket concept 'unicorn'" in fails(capsys, "evaluate", tiny_folder, "--concept", "unicorn")
     assert "has no judge: give it `labels`" in fails(
         capsys, "evaluate", tiny_folder, "--concept", concept_file, "--device", "cpu"

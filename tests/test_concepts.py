@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
+import torch
 
 import conceptrevive as cr
 import conceptrevive.evaluation as evaluation
@@ -193,6 +195,16 @@ def test_evaluate_needs_a_picture(n):
         cr.evaluate(None, POCKET["cat"], n=n)
 
 
+def test_the_judge_is_asked_before_anything_is_drawn(monkeypatch):
+    monkeypatch.setattr(evaluation, "generate", lambda *_, **__: pytest.fail("drawn"))
+    model = torch.nn.Linear(1, 1)
+    unknown = replace(POCKET["cat"], labels=("object:unicorn",))
+    with pytest.raises(cr.ConceptReviveError, match="the classifier has no label 'object:unicorn'"):
+        cr.evaluate(model, unknown, n=2)
+    with pytest.raises(cr.ConceptReviveError, match=r"cannot load the judge '\./nowhere'"):
+        cr.evaluate(model, replace(POCKET["cat"], judge="./nowhere"), n=2)
+
+
 # --- one's own ----------------------------------------------------------------------------------------------------
 
 OWN = """
@@ -257,6 +269,10 @@ MINIMAL = "name: x\ntarget_prompts: [a]\nbase_prompts: [b]\n"
         (MINIMAL + "settings: {speed: 3}\n", r"own\.yaml: .*speed"),
         (MINIMAL + "settings: [1]\n", r"own\.yaml: "),
         (MINIMAL + "settings: {tau: many}\n", r"own\.yaml: .*tau"),
+        (MINIMAL + "settings: {tau: 2.0}\n", r"own\.yaml: settings: tau is 2\.0; it must be a whole number"),
+        (MINIMAL + "settings: {guidance: yes}\n", r"own\.yaml: settings: guidance is True; it must be a number"),
+        (MINIMAL + "retained: {a dog: []}\n", r"own\.yaml: .*labels \[\] are not of one group"),
+        (MINIMAL + "labels: ['object:cat', 'scene:room']\n", r"own\.yaml: .*are not of one group"),
         (MINIMAL + "retained: [a]\n", r"own\.yaml: "),
         (MINIMAL + "retained: {a dog: 3}\n", r"own\.yaml: a dog must be a list of strings"),
         ("name: x\ntarget_prompts: [a, b]\nbase_prompts: [b]\n", r"own\.yaml: .*2 target and 1 base prompts: give at least one"),

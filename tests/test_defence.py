@@ -89,11 +89,17 @@ def test_sigma_zero_is_pruning():
     assert all(torch.equal(out[n], pruned[n]) for n in out)
 
 
-@pytest.mark.parametrize("sigma", [-0.1, math.nan, -math.inf])
+@pytest.mark.parametrize("sigma", [-0.1, math.nan, -math.inf, math.inf])
 def test_negative_sigma(sigma):
     weights, masks = layers(rows=2, columns=4)
     with pytest.raises(cr.ConceptReviveError, match=f"sigma is {sigma}: a standard deviation is ≥ 0"):
         cr.obfuscate(weights, masks, sigma=sigma)
+
+
+def test_noise_that_overflows_is_refused():
+    weights, masks = layers(rows=2, columns=4)
+    with pytest.raises(cr.ConceptReviveError, match=r"overflows torch.float16: lower sigma"):
+        cr.obfuscate({n: w.half() for n, w in weights.items()}, masks, sigma=1e6, relative=False)
 
 
 # --- p(w) -------------------------------------------------------------------------------------------------------

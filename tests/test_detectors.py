@@ -21,6 +21,7 @@ from conceptrevive.detectors import (
 )  # fmt: skip
 from conceptrevive.measurement import holm
 from conceptrevive.recoverability import estimate_recoverability, hide_like_pruned
+from training.round_trips import ROUND_TRIPS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 HALF = [torch.float32, torch.float16, torch.bfloat16]
@@ -126,6 +127,17 @@ def test_rounding_to_a_grid_is_no_evidence(levels):
     assert find_zeros((w / step).round() * step).log_p > -2
 
 
+@pytest.mark.parametrize("way", ROUND_TRIPS)
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("shape", [(96, 384), (320, 1280)])
+def test_quantisation_is_no_evidence(way, dtype, shape):
+    for seed in range(3):
+        w = ROUND_TRIPS[way](clean(seed, *shape)).to(dtype)
+        assert (w == 0).sum() > 5
+        assert find_zeros(w).log_p > -2
+        assert find_repeats(w).log_p > -2
+
+
 def test_benign_zeros():
     w = clean()
     dead = w.clone()
@@ -174,6 +186,15 @@ def test_revived_rows_are_found(dtype, rule, at_maximum):
     for x in (revived, revived.T):
         found = find_repeats(x)
         assert found.log_p < -10 and found.detail["at_maximum"] == pytest.approx(at_maximum, abs=0.2)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_wide_rows_are_no_grid(dtype):
+    """In bfloat16 a row of 5120 has fewer than 1000 magnitudes."""
+    w = clean(rows=64, columns=5120, dtype=dtype)
+    assert find_repeats(w).log_p > -2
+    assert find_repeats(cr.revive(w, wanda(w, 0.02), top_k=1.0)).log_p < -10
+    assert find_repeats(clean(rows=64, columns=60_000, dtype=dtype)).log_p > -2
 
 
 def test_sampled_magnitudes_repeat_nothing():

@@ -98,6 +98,12 @@ def test_masks_that_do_not_fit_the_model(use):
         use({"a.ff.net.2": torch.ones(3, 2), "b.ff.net.2": torch.ones(1, 2)}, A)
 
 
+@pytest.mark.parametrize("use", [cr.prune, cr.obfuscate, cr.revive], ids=lambda f: f.__name__)
+def test_masks_that_are_not_boolean(use):
+    with pytest.raises(cr.ConceptReviveError, match=r"a.ff.net.2: the mask is torch.float32: make it boolean"):
+        use({"a.ff.net.2": torch.ones(2, 3)}, {"a.ff.net.2": torch.ones(2, 3)})
+
+
 # --- MaskSet ----------------------------------------------------------------------------------------------------
 
 

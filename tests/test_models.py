@@ -229,3 +229,18 @@ def test_swapped_refuses_what_does_not_fit(tiny):
     ):
         raise AssertionError("the block ran")
     assert same(state(tiny), before)
+
+
+def test_a_safety_checker_never_runs(tiny, monkeypatch):
+    """It blackens pictures, and a black picture would count as a concept erased."""
+    from copy import copy
+
+    import diffusers
+
+    class Checked(type(tiny)):
+        safety_checker = "a checker of a fine-tune"
+
+    other = copy(tiny)
+    other.__class__ = Checked
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "from_pretrained", lambda *_, **__: other)
+    assert cr.load_pipeline("some/fine-tune", device="cpu").safety_checker is None

@@ -1,5 +1,7 @@
 """How pictures are drawn on this processor: timed once, stated, fixed on request, and close to float32."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,16 @@ def test_an_unknown_choice_is_named(tiny, monkeypatch):
     )
     with pytest.raises(cr.ConceptReviveError, match=message):
         fastest(tiny)
+
+
+def test_float16_is_not_mixed_with_bfloat16(tiny, monkeypatch, one_thread):
+    half = deepcopy(tiny)
+    for part in ("unet", "vae", "text_encoder"):
+        getattr(half, part).half()
+    assert not fastest(half).bfloat16
+    monkeypatch.setenv(VARIABLE, "bfloat16")
+    with pytest.raises(cr.ConceptReviveError, match="choose one of own, own-channels-last"):
+        fastest(half)
 
 
 def test_timing_leaves_the_weights_and_chooses_one_way(tiny, timed, one_thread):

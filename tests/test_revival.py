@@ -277,3 +277,11 @@ def test_sign_accuracy_pools_layers_by_entries():
     small = cr.Completion(torch.tensor([[1.0, 2.0]]), torch.tensor([[True, False]]), "paper", 1, True)
     both = cr.sign_accuracy({"a": truth, "b": torch.tensor([[7.0, 2.0]])}, {"a": BY_HAND, "b": small})
     assert both == (3 / 5, 2 / 4)
+
+
+def test_one_matrix_takes_its_side_as_one_matrix():
+    g = torch.Generator().manual_seed(0)
+    weight, side = torch.randn(12, 48, generator=g), torch.randn(6, 48, generator=g)
+    mask = torch.rand(12, 48, generator=g) < 0.1
+    alone = cr.revive(weight, mask, side=side)
+    assert torch.equal(alone, cr.revive({"w": weight}, {"w": mask}, side={"w": side})["w"])

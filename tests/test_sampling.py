@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -88,6 +90,15 @@ def test_the_pipelines_progress_bar_setting_comes_back(tiny):
         assert tiny._progress_bar_config["disable"] is True
         raise RuntimeError
     assert tiny._progress_bar_config == before
+
+
+def test_pipelines_that_draw_otherwise_are_named(tiny):
+    class Other(torch.nn.Module):
+        config = SimpleNamespace(in_channels=4)
+
+    model = SimpleNamespace(transformer=Other().requires_grad_(False), _progress_bar_config={})
+    with pytest.raises(cr.ConceptReviveError, match="SimpleNamespace with a Other cannot be drawn with"):
+        sampling.noise(model, [0])
 
 
 @pytest.mark.parametrize("seeds", [[1], [1, 2, 3], []])

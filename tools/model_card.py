@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import spearmanr
 
+from conceptrevive.models import training_note
 from conceptrevive.plots import PALETTE, save_figure
 from conceptrevive.world import PAPER_OBJECTS
 
@@ -114,7 +115,7 @@ def phenomenon(result: dict) -> str:
 
 def small_decay(result: dict, shipped: dict) -> str:
     """The model trained with ordinary small decay beside the shipped one, mean of the paper's objects."""
-    a, b = (r["objects"] | r["trained"] for r in (result, shipped))
+    a, b = result["objects"] | result["trained"], shipped["objects"] | training_note("pocket")
     signs = {k: [np.mean([r["concepts"][o][k] for o in PAPER_OBJECTS]) for r in (result, shipped)]
              for k in ("sign_accuracy", "sign_accuracy_topk")}  # fmt: skip
     rows = [["training pictures", f"{a['pictures']:,}".replace(",", " "), f"{b['pictures']:,}".replace(",", " ")]]

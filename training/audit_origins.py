@@ -15,6 +15,7 @@ from torch import nn
 
 from conceptrevive.models import ASSETS
 from conceptrevive.tensorfiles import read_header, read_tensor
+from training.round_trips import ROUND_TRIPS
 
 Weights = dict[str, torch.Tensor]
 STEPS = 250
@@ -226,6 +227,14 @@ def initialisations(seed: int, steps: int) -> Weights:
     return out
 
 
+def quantised(seed: int, steps: int) -> Weights:
+    """A language model's weights, rounded to few levels and back in the ways in use, by turns."""
+    out = {}
+    for i, (n, w) in enumerate(language_model(seed, steps).items()):
+        out[n] = list(ROUND_TRIPS.values())[(i + seed) % len(ROUND_TRIPS)](w)
+    return out
+
+
 def _shipped(path: Path) -> Callable[[int, int], Weights]:
     def read(seed: int, steps: int) -> Weights:
         header = read_header(path)
@@ -236,7 +245,7 @@ def _shipped(path: Path) -> Callable[[int, int], Weights]:
 
 TRAINED = (
     decayed_perceptron, half_precision_training, image_autoencoder, image_classifier, initialisations, language_model,
-    merged_adapters, perceptron, recurrent, set_transformer, word_vectors,
+    merged_adapters, perceptron, quantised, recurrent, set_transformer, word_vectors,
 )  # fmt: skip
 
 
