@@ -12,7 +12,7 @@ import torch
 import conceptrevive as cr
 from conceptrevive import world as W
 from conceptrevive.cli import main
-from conceptrevive.judges import Classifier
+from conceptrevive.judges import Classifier, Clip
 from conceptrevive.models import ASSETS
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +62,15 @@ def test_the_judge_softmaxes_each_group_by_itself(pocket):
     p = judge.probabilities(images)
     for members in judge.groups().values():
         torch.testing.assert_close(p[:, members].sum(1), torch.ones(2))
+
+
+def test_clip_judges_what_no_class_names(pocket):
+    judge = Clip.load()
+    images = cr.generate(pocket, ["a cat in a garden"] * 4 + ["a garden"] * 4, seed=50, steps=12)
+    assert judge.image_features(images).shape[0] == 8
+    torch.testing.assert_close(judge.image_features(images).norm(dim=-1), torch.ones(8))
+    shown = judge.shows(images, ("a cat in a garden", "a garden"))
+    assert sum(shown[:4]) > sum(shown[4:])
 
 
 def test_evaluate_prints_what_scripts_read(capsys):

@@ -25,7 +25,6 @@ from conceptrevive.sampling import fastest, generate
 from conceptrevive.statistics import Rate
 
 SEED = 7 * EVALUATION_SEED
-CLIP_SHIPPED = (ASSETS / "clip").is_dir()
 SETTINGS = {"steps": POCKET_SETTINGS.steps, "guidance": POCKET_SETTINGS.guidance}
 
 
@@ -56,12 +55,10 @@ def drawing(pipe, images: int) -> dict:
         drawn = generate(pipe, prompts, seed=SEED, **SETTINGS)
         seen = classifier().top1(drawn)
         objects[o] = Rate.of([label == f"object:{o}" for label in seen])
-        if CLIP_SHIPPED:
-            agree += [a == b for a, b in zip(seen, clip_objects(drawn), strict=True)]
+        agree += [a == b for a, b in zip(seen, clip_objects(drawn), strict=True)]
         print(o, objects[o].value, flush=True)
     out = {"objects": {o: r.as_dict() for o, r in objects.items()}}
-    if CLIP_SHIPPED:
-        out["judges_agree"] = Rate.of(agree).as_dict()
+    out["judges_agree"] = Rate.of(agree).as_dict()
     out["objects_mean"] = sum(r.value for r in objects.values()) / len(objects)
     out["objects_lowest"] = min(objects, key=lambda o: objects[o].value)
     scenes = [(W.with_article(s), f"scene:{s}") for s in W.SCENES for _ in range(max(1, images // 2))]
@@ -122,10 +119,9 @@ def judging(pipe, control: str | None) -> dict:
     vae = pipe.vae.float()
     again = through_autoencoder(vae, torch.from_numpy(pictures[plain]), torch.device("cpu"), seed=0, noise=0.0).numpy()
     out["reconstructed_object_unstyled"] = right(judge, again, unstyled, "object").as_dict()
-    if CLIP_SHIPPED:
-        seen = clip_objects([Image.fromarray(pictures[i]) for i in plain if items[i].object])
-        wanted = [f"object:{items[i].object}" for i in plain if items[i].object]
-        out["clip_object_unstyled"] = Rate.of([a == b for a, b in zip(seen, wanted, strict=True)]).as_dict()
+    seen = clip_objects([Image.fromarray(pictures[i]) for i in plain if items[i].object])
+    wanted = [f"object:{items[i].object}" for i in plain if items[i].object]
+    out["clip_object_unstyled"] = Rate.of([a == b for a, b in zip(seen, wanted, strict=True)]).as_dict()
     every, every_items = render(2000, seed=9002, names=all_objects(), allow_held_out=True)
     out["painted_object_all_classes"] = right(judge, every, every_items, "object").as_dict()
     empty = [i for i, item in enumerate(items) if item.object is None]
