@@ -170,7 +170,8 @@ def find_repeats(weight: torch.Tensor) -> Evidence:
 
     A row counts if its fullest non-zero level |w|, or its largest, holds more entries than a Poisson variable with the
     mean of its 16 neighbouring levels would once in 1000. Rows on a coarse grid do not count; nor does a level
-    that most such rows share (clipping). Both axes, at most `COUNTED` entries a row: in longer ones half precision repeats
+    that most such rows share (clipping); nor a power of two, where training in bfloat16 stalls, as the step between numbers
+    doubles there. Both axes, at most `COUNTED` entries a row: in longer ones half precision repeats
     itself.
     """
     if not testable(weight):
@@ -189,7 +190,7 @@ def _repeated_rows(w: torch.Tensor) -> Evidence:
     position = start.flatten().nonzero().squeeze(1)
     level, row = ordered.flatten()[position], position // columns
     length = torch.diff(position, append=torch.tensor([ordered.numel()]))
-    length = torch.where(level == 0, 0, length)
+    length = torch.where((level & 0x7F_FFFF) == 0, 0, length)  # 0 and the powers of two
     levels = torch.bincount(row, minlength=count)
     few = bits[:, :LOOKED].sort(1).values
     seen = 1 + (few[:, 1:] != few[:, :-1]).sum(1)

@@ -188,6 +188,14 @@ def test_revived_rows_are_found(dtype, rule, at_maximum):
         assert found.log_p < -10 and found.detail["at_maximum"] == pytest.approx(at_maximum, abs=0.2)
 
 
+def test_weights_that_stalled_at_powers_of_two_are_no_evidence():
+    """Training wholly in bfloat16 leaves entries there: smaller steps upwards are rounded away."""
+    w, g = clean(dtype=torch.bfloat16), torch.Generator().manual_seed(0)
+    power = torch.exp2(torch.log2(w.abs().float()).round()) * w.sign()
+    stalled = torch.where(torch.rand(w.shape, generator=g) < 0.1, power, w.float())
+    assert find_repeats(stalled).log_p > -2
+
+
 @pytest.mark.parametrize("dtype", HALF)
 def test_wide_rows_are_no_grid(dtype):
     """In bfloat16 a row of 5120 has fewer than 1000 magnitudes."""
