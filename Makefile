@@ -95,7 +95,8 @@ train: $(FULL)
 
 # An hour and a half on two cores; the phenomenon goes on where it stopped when called again.
 measure: $(FULL)
-	$(BIN)/python -m training.quality --out results/pocket/quality.json
+	test -d .artwork/node_modules/@iconify-json/noto || $(MAKE) artwork
+	$(BIN)/python -m training.quality $(if $(wildcard runs/control/config.json),--control runs/control) --out results/pocket/quality.json
 	$(BIN)/python -m conceptrevive.phenomenon --workers 2 --out results/pocket/phenomenon.json
 	$(MAKE) card
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.completion [--sets pocket sd15 sdxl] [--device cuda]
 
-On one layer per width the loop runs to its stop, in its Gram form; there signs are compared. Its SVD form is timed for a
-few sweeps and multiplied by that number of sweeps (the two forms agree to rounding), as is the Gram form in between.
+On one layer per width the loop runs to its stop once, in its Gram form; there signs are compared. Then some sweeps of its
+forms, multiplied to that number (they agree to rounding), take turns with ours; the SVD form by itself above 640 rows.
 All layers of a set are then completed by ours, with the loop's time for them extrapolated and labelled so.
-Rows already in the CSV, measured on the same threads and device, are kept, so an interrupted run goes on where it stopped;
+Rows already in the CSV, measured on the same machine with the same threads and torch, are kept, so an interrupted run goes on where it stopped;
 --fresh starts anew.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.common import RESULTS, Run, alternate, matmul_rate, ratio, read_table, write_table
+from benchmarks.common import RESULTS, Run, alternate, device_name, matmul_rate, ratio, read_table, write_table
 from benchmarks.matrices import SHAPES, SPECTRUM, concept_mask, structured
 from conceptrevive.completion import complete, complete_all
 from conceptrevive.errors import ConceptReviveError
@@ -45,22 +45,20 @@ def one_layer(name: str, d: int, n: int, args, device: torch.device) -> list[dic
         {"paper": lambda: complete(weight, gaps, solver="paper", max_iterations=args.limit)}, 1, device, False
     )
     done = loop["paper"].result
-    runs = {"paper": loop["paper"]} | alternate(
-        {s: lambda s=s: complete(weight, gaps, solver=s) for s in OURS}, args.repeats, device
-    )
-    forms = alternate(
-        {f: lambda f=f: soft_impute(exact, gaps, args.sweeps, 1e-300, f) for f in ("gram", "svd")},
-        args.repeats if d <= 640 else 1, device, warm=False,
-    )  # fmt: skip
+    sweeps = {f: lambda f=f: soft_impute(exact, gaps, args.sweeps, 1e-300, f) for f in ("gram", "svd")}
+    slow = {} if d <= 640 else alternate({"svd": sweeps.pop("svd")}, 1, device, warm=False)
+    turns = alternate({s: lambda s=s: complete(weight, gaps, solver=s) for s in OURS} | sweeps, args.repeats, device)
+    runs = {"paper": loop["paper"]} | {s: turns[s] for s in OURS}
+    forms = {f: (turns | slow)[f] for f in ("gram", "svd")}
     signs = done.weight.sign()[gaps]
     right = {s: ((r.result.weight.sign() == truth.sign())[gaps]).tolist() for s, r in runs.items()}
     rows = []
     for solver, run in runs.items():
-        gain, (low, high) = paired_difference(right[solver], right["paper"])
+        gain, _ = paired_difference(right[solver], right["paper"])  # of one layer: no interval, see `signs`
         row = _row(name, d, n, 1, solver, run, device) | {
             "iterations": run.result.iterations, "converged": run.result.converged, "pruned": len(right[solver]),
             "sign_accuracy": sum(right[solver]) / len(right[solver]),
-            "minus_paper": gain, "minus_paper_low": low, "minus_paper_high": high,
+            "minus_paper": gain,
             "same_signs": float((run.result.weight.sign()[gaps] == signs).double().mean()),
         }  # fmt: skip
         for form, other in forms.items():
@@ -120,7 +118,7 @@ def all_layers(name: str, args, device: torch.device, single: list[dict]) -> lis
 def _row(name, d, n, layers, solver: str, run: Run, device) -> dict:
     return {
         "set": name, "rows": d, "columns": n, "layers": layers, "solver": solver, "device": str(device),
-        "threads": torch.get_num_threads(), "repeats": len(run.seconds), "seconds": run.median,
+        "threads": torch.get_num_threads(), "machine": device_name(device), "torch": torch.__version__, "repeats": len(run.seconds), "seconds": run.median,
         "seconds_low": min(run.seconds), "seconds_high": max(run.seconds), "peak_mb": run.peak_mb,
     }  # fmt: skip
 
@@ -146,7 +144,7 @@ def main(argv=None) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     name = "completion" if device.type == "cpu" else f"completion-{device.type}"
-    same = {"threads": str(torch.get_num_threads()), "device": str(device)}
+    same = {"threads": str(torch.get_num_threads()), "machine": device_name(device), "torch": torch.__version__}
     found = [] if args.fresh else read_table(args.out / f"{name}.csv")
     rows: list[dict] = [r for r in found if {k: r[k] for k in same} == same]
     rates = {str(t).removeprefix("torch."): matmul_rate(device, t) for t in (torch.float32, torch.float64)}

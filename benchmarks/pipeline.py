@@ -27,7 +27,7 @@ from conceptrevive.locate import locate
 from conceptrevive.masks import prune
 from conceptrevive.models import denoiser, load_pipeline, parse_device, read_weights
 from conceptrevive.revival import revive
-from conceptrevive.sampling import generate, noise, precision, quiet
+from conceptrevive.sampling import fastest, generate, noise, precision, quiet
 
 #: The folder-editing limit: memory added, as a share of the model's file.
 MEMORY_LIMIT = 0.5
@@ -161,9 +161,10 @@ def main(argv=None) -> int:
         torch.set_num_threads(args.threads)
     try:
         device = parse_device(args.device)
-        rows = editing(args) if "edit" in args.parts else []
+        rows, how = editing(args) if "edit" in args.parts else [], None
         if set(args.parts) - {"edit"}:
             pipe, concept = _load(args, device)
+            how = str(fastest(pipe))
             for part, measure in (("locate", locating), ("attack", attacking), ("draw", drawing)):
                 if part in args.parts:
                     rows += measure(pipe, concept, args, device)
@@ -171,7 +172,7 @@ def main(argv=None) -> int:
         print(f"pipeline: {e}", file=sys.stderr)
         return 2
     suffix = "" if (args.model, device.type) == ("pocket", "cpu") else f"-{Path(args.model).name}-{device.type}"
-    write_table(f"pipeline{suffix}", rows, args.out, args.seed, device, memory_limit=MEMORY_LIMIT)
+    write_table(f"pipeline{suffix}", rows, args.out, args.seed, device, memory_limit=MEMORY_LIMIT, sampling=how)
     for r in rows:
         share = f"  ratio {r['ratio']:.3f}" if "ratio" in r else ""
         print(

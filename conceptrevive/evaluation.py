@@ -88,6 +88,12 @@ def retained_images(
     )
 
 
+def retained_pictures(concept: Concept, n: int, seed: int) -> list[tuple[str, int]]:
+    """(prompt, noise seed) of each retained picture; the same picture may stand for several concepts."""
+    probes = retained_probes(concept, n)
+    return list(zip((p.prompt for p in probes), retained_seeds(probes, seed), strict=True))
+
+
 def retained_probes(concept: Concept, n: int) -> list[Probe]:
     """The first `n` of the concept's retained probes, again from the start where it has fewer."""
     return [concept.retained[i % len(concept.retained)] for i in range(n)] if concept.retained else []

@@ -11,7 +11,7 @@ from conceptrevive.concepts import Concept
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.masks import MaskSet, wanda_mask
 from conceptrevive.models import Weights, candidate_layers
-from conceptrevive.sampling import EVALUATION_SEED
+from conceptrevive.sampling import EVALUATION_SEED, fastest
 
 
 def locate(
@@ -60,7 +60,7 @@ def locate(
     run = dict(tau=tau, steps=steps, guidance=guidance, seed=seed, batch_size=batch_size, progress=progress)
     norms = column_norms(model, (concept.target_prompts, concept.base_prompts), **run)
     masks = concept_masks({n: layer.weight.detach() for n, layer in layers.items()}, norms, k)
-    return MaskSet(masks, concept=concept.name, skill_ratio=k, tau=tau, seed=seed)
+    return MaskSet(masks, concept=concept.name, skill_ratio=k, tau=tau, seed=seed, sampling=str(fastest(model)))
 
 
 def concept_masks(

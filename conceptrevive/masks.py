@@ -41,13 +41,19 @@ def wanda_mask(weight: torch.Tensor, target: torch.Tensor, base: torch.Tensor, s
 
 @dataclass(frozen=True, eq=False)
 class MaskSet(Mapping[str, torch.Tensor]):
-    """Which weights a concept's pruning zeroes: {module name: bool (rows, columns)}, True = pruned."""
+    """Which weights a concept's pruning zeroes: {module name: bool (rows, columns)}, True = pruned.
+
+    Attributes:
+        concept, skill_ratio, tau, seed, version: what `locate` was given, and which version it was. sampling: the way of
+            drawing, see `precision.NAMES`.
+    """
 
     masks: dict[str, torch.Tensor]
     concept: str = ""
     skill_ratio: float | None = None
     tau: int | None = None
     seed: int | None = None
+    sampling: str | None = None
     version: str = field(default_factory=version)
 
     def __getitem__(self, name: str) -> torch.Tensor:
@@ -92,14 +98,16 @@ class MaskSet(Mapping[str, torch.Tensor]):
             out[name] = how(a, b)
         shared = {
             k: getattr(self, k) if getattr(self, k) == getattr(other, k) else None
-            for k in ("skill_ratio", "tau", "seed")
+            for k in ("skill_ratio", "tau", "seed", "sampling")
         }
         return replace(self, masks=out, concept=f"{self.concept} {sign} {other.concept}", **shared)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write one safetensors file, to a temporary name first."""
         # One metadata key: safetensors writes several in random order, and equal masks should be equal files.
-        info = {"format": FORMAT} | {k: getattr(self, k) for k in ("concept", "skill_ratio", "tau", "seed", "version")}
+        info = {"format": FORMAT} | {
+            k: getattr(self, k) for k in ("concept", "skill_ratio", "tau", "seed", "sampling", "version")
+        }
         tensors = {n: m.cpu().contiguous() for n, m in self.masks.items()}
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata={"conceptrevive": json.dumps(info)})

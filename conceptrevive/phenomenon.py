@@ -26,8 +26,8 @@ from conceptrevive.errors import ConceptReviveError
 from conceptrevive.evaluation import (
     evaluate_images,
     judge_concept,
+    retained_pictures,
     retained_probes,
-    retained_seeds,
 )
 from conceptrevive.judges import classifier, judge_files
 from conceptrevive.locate import locate
@@ -104,7 +104,7 @@ class Measurer:
     def retained_outcomes(self, concept: Concept, weights: Weights, original: bool = False) -> list[bool]:
         """One outcome per picture of the other objects."""
         probes = retained_probes(concept, self.retained)
-        jobs = list(zip((p.prompt for p in probes), retained_seeds(probes, self.seed), strict=True))
+        jobs = retained_pictures(concept, self.retained, self.seed)
         todo = [i for i, job in enumerate(jobs) if not (original and job in self.kept)]
         with swapped(self.pipe, weights):
             images = generate(
@@ -149,20 +149,25 @@ def measure(measurer: Measurer, original: Weights, concept: Concept, masks: Mask
     return row
 
 
-def pooled(rows: dict[str, dict]) -> dict:
+def pooled(rows: dict[str, dict], seed: int = 0) -> dict:
     """Over the paper's objects among `rows`: mean top-1, and paired differences from the pruned model.
 
-    The intervals are those of the pictures, for these very concepts; they say nothing about other concepts.
+    The intervals are those of the pictures, for these very concepts; they say nothing about other concepts. A retained
+    picture that several concepts share counts as one draw.
     """
-    mine = [rows[o] for o in W.PAPER_OBJECTS if o in rows]
+    names = [o for o in W.PAPER_OBJECTS if o in rows]
+    mine = [rows[o] for o in names]
     out: dict = {"concepts": len(mine)}
+    shared = [x for o in names
+              for x in retained_pictures(get_concept(o), len(rows[o]["retained_outcomes"]["pruned"]), seed)]  # fmt: skip
     for kind, prefix in (("outcomes", ""), ("retained_outcomes", "retained_")):
         for name in mine[0][kind] if mine else ():
             right = [x for row in mine for x in row[kind][name]]
             out[prefix + name] = Rate.of(right).value
             if name not in ("original", "pruned"):
                 pruned = [x for row in mine for x in row[kind]["pruned"]]
-                out[f"{prefix}{name}_minus_pruned"] = paired_difference(right, pruned)
+                clusters = shared if prefix else None
+                out[f"{prefix}{name}_minus_pruned"] = paired_difference(right, pruned, clusters=clusters)
     return out
 
 
@@ -197,7 +202,8 @@ def share(args, number: int, threads: int) -> None:
     for i in range(number, len(args.concepts), args.workers):
         name, part = args.concepts[i], part_of(args, args.concepts[i])
         if not part.exists():
-            row = measure(measurer, original, get_concept(name), masks(name), masks(args.concepts[i - 1]))
+            other = CONCEPTS[CONCEPTS.index(name) - 1] if name in CONCEPTS else CONCEPTS[0]
+            row = measure(measurer, original, get_concept(name), masks(name), masks(other))
             write_json(part, row)
             print(name, {k: round(row[k], 2) for k in short}, flush=True)
 
@@ -235,7 +241,7 @@ def main(argv=None) -> int:
         "n": args.images, "retained_n": args.retained, "sampling": how, "workers": args.workers,
         "settings": {k: getattr(settings, k) for k in ("skill_ratio", "tau", "steps", "guidance")},
         **provenance(args.seed, str(next(denoiser(pipe).parameters()).device)),
-        "trained": training_note(args.model), "objects": pooled(rows),
+        "trained": training_note(args.model), "objects": pooled(rows, args.seed),
         "concepts": {c: {k: v for k, v in row.items() if not k.endswith("outcomes")} for c, row in rows.items()},
         "layers": spectrum(original),
     }  # fmt: skip

@@ -36,7 +36,7 @@ def retain_signs(completion: Completion, top_k: float = TOP_K) -> torch.Tensor:
     if not 0 < top_k <= 1:
         raise ConceptReviveError(f"top_k is {top_k}: it is the share of signs kept, in (0, 1]")
     estimate = completion.weight.where(completion.mask, completion.weight.new_zeros(()))
-    kept = torch.zeros_like(estimate)
+    kept = torch.zeros_like(estimate, memory_format=torch.contiguous_format)
     positions = completion.mask.flatten().nonzero().squeeze(1)
     count = round(top_k * len(positions))
     if count:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 
 Z95 = 1.959963984540054
@@ -40,20 +40,33 @@ def wilson(hits: int, n: int, z: float = Z95) -> tuple[float, float]:
 
 
 def paired_difference(
-    after: Sequence[bool], before: Sequence[bool], z: float = Z95
+    after: Sequence[bool], before: Sequence[bool], z: float = Z95, clusters: Sequence[Hashable] | None = None
 ) -> tuple[float, tuple[float, float]]:
     """Mean of after − before over the same trials, with its 95 % interval.
 
-    The interval is Agresti and Min's (2005): Wald's for matched pairs after adding half a pair to each of the four cells.
+    The interval is Agresti and Min's (2005): Wald's for matched pairs after adding half a pair to each of the four cells. With
+    `clusters`, one label per trial, trials of one label count as one draw (Liang and Zeger 1986).
     """
     if len(after) != len(before):
         raise ValueError(f"{len(after)} outcomes against {len(before)}: paired trials come in equal numbers")
     n = len(after)
     if n == 0:
         return math.nan, (-1.0, 1.0)
+    if clusters is not None:
+        return _clustered([int(bool(a)) - int(bool(b)) for a, b in zip(after, before, strict=True)], clusters, z)
     gain = sum(bool(a) and not b for a, b in zip(after, before, strict=True))
     loss = sum(bool(b) and not a for a, b in zip(after, before, strict=True))
     g, l_, m = gain + 0.5, loss + 0.5, n + 2
     centre = (g - l_) / m
     half = z * math.sqrt(max(0.0, g + l_ - (g - l_) ** 2 / m)) / m
     return (gain - loss) / n, (max(-1.0, centre - half), min(1.0, centre + half))
+
+
+def _clustered(each: Sequence[int], clusters: Sequence[Hashable], z: float) -> tuple[float, tuple[float, float]]:
+    mean, sums = sum(each) / len(each), dict.fromkeys(clusters, 0.0)
+    for value, label in zip(each, clusters, strict=True):
+        sums[label] += value - mean
+    if len(sums) < 2:
+        return mean, (-1.0, 1.0)
+    half = z * math.sqrt(len(sums) / (len(sums) - 1) * sum(s * s for s in sums.values())) / len(each)
+    return mean, (max(-1.0, mean - half), min(1.0, mean + half))

@@ -156,7 +156,7 @@ measure("revived", revived)
 # of the rest. The other objects come back as well: pruning had taken from them too.
 
 # %% [markdown]
-# ## Why signs are enough
+# ## Is it the signs?
 #
 # Is it really the signs, or does any large value in these places bring the concept back? Keep every position and
 # every magnitude of the revived weights, and toss a coin for each sign.

@@ -285,3 +285,9 @@ def test_one_matrix_takes_its_side_as_one_matrix():
     mask = torch.rand(12, 48, generator=g) < 0.1
     alone = cr.revive(weight, mask, side=side)
     assert torch.equal(alone, cr.revive({"w": weight}, {"w": mask}, side={"w": side})["w"])
+
+
+def test_transposed_weights():
+    g = torch.Generator().manual_seed(0)
+    weight = torch.randn(48, 12, generator=g).masked_fill(torch.rand(48, 12, generator=g) < 0.1, 0)
+    assert torch.equal(cr.revive(weight.T), cr.revive(weight.T.contiguous()))

@@ -97,3 +97,15 @@ def test_paired_difference_at_its_edges():
 def test_unequal_numbers_are_no_pairs():
     with pytest.raises(ValueError, match="2 outcomes against 3: paired trials come in equal numbers"):
         paired_difference([True, False], [True, False, True])
+
+
+def test_shared_pictures_count_as_one_draw():
+    """Copies of every pair widen nothing and narrow nothing; labels of their own give the plain standard error."""
+    rng = np.random.default_rng(0)
+    before, after = rng.random(60) < 0.4, rng.random(60) < 0.6
+    alone, (low, high) = paired_difference(after, before, clusters=range(60))
+    copied = paired_difference(np.tile(after, 9), np.tile(before, 9), clusters=[*range(60)] * 9)
+    assert copied == (pytest.approx(alone), (pytest.approx(low), pytest.approx(high)))
+    each = after.astype(float) - before
+    assert (high - low) / 2 == pytest.approx(1.96 * each.std(ddof=1) / 60**0.5, rel=1e-3)
+    assert paired_difference([True], [False], clusters=["a"]) == (1.0, (-1.0, 1.0))

@@ -53,7 +53,7 @@ def completion(rows: list[dict], facts: dict) -> str:
         single, every = [r for r in mine if r["rows"] != "all"], [r for r in mine if r["rows"] == "all"]
         out += f"\n### Shapes of {label}\n\n"
         if single:
-            header = ["layer", "solver", "seconds [least, most]", "peak MiB", "sign accuracy", "minus the loop's, 95 %",
+            header = ["layer", "solver", "seconds [least, most]", "peak MiB", "sign accuracy", "minus the loop's",
                       "same signs as the loop", "× the loop (Gram)", "× the loop (SVD)"]  # fmt: skip
             out += table(header, [_layer(r) for r in single]) + "\n"
         if every:
@@ -81,7 +81,7 @@ def _layer(r: dict) -> list[str]:
     return [
         f"{r['rows']}×{r['columns']}", _solver(r), spread(r, "seconds", "seconds_low", "seconds_high"),
         number(r, "peak_mb", "{:.0f}"), number(r, "sign_accuracy", "{:.3f}"),
-        "" if r["solver"] == "paper" else spread(r, "minus_paper", "minus_paper_low", "minus_paper_high", "{:+.3f}"),
+        "" if r["solver"] == "paper" else number(r, "minus_paper", "{:+.3f}"),
         number(r, "same_signs", "{:.3f}"), number(r, "speedup_gram_extrapolated", "{:.0f}"), number(r, "speedup_svd_extrapolated", "{:.0f}"),
     ]  # fmt: skip
 

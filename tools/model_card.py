@@ -99,8 +99,11 @@ def phenomenon(result: dict) -> str:
     for columns in (ATTACK, CONTROLS):
         rows = [[name, *[f"{c[k]:.2f}" for k in columns]] for name, c in result["concepts"].items()]
         twelve = [result["concepts"][o] for o in PAPER_OBJECTS if o in result["concepts"]]
-        if twelve:
-            rows.append(["**mean of the objects**", *[f"**{np.mean([c[k] for c in twelve]):.2f}**" for k in columns]])
+        for label, group in (
+            ("mean of the objects", twelve), ("mean of those erased to ≤ 0.20", [c for c in twelve if c["pruned"] <= 0.2])
+        ):  # fmt: skip
+            if group:
+                rows.append([f"**{label}**", *[f"**{np.mean([c[k] for c in group]):.2f}**" for k in columns]])
         out += table(["concept", *columns.values()], rows) + "\n"
     labels = {
         "revived": "revived", "revived_paper": "revived with the paper's solver", "neuron_average": "neuron average",
@@ -222,8 +225,9 @@ def main() -> None:
                 drawn = json.loads((RESULTS / "quality.json").read_text())
                 (GENERATED / "cause.md").write_text(cause(result, drawn))
                 (GENERATED / "spectra.md").write_text(spectra(result))
-                small = json.loads((RESULTS / "small-decay.json").read_text())
-                (GENERATED / "small-decay.md").write_text(small_decay(small, result))
+                small = RESULTS / "small-decay.json"
+                told = small_decay(json.loads(small.read_text()), result) if small.exists() else "Not measured yet.\n"
+                (GENERATED / "small-decay.md").write_text(told)
                 phenomenon_figure(result)
                 spectra_figure(result)
 

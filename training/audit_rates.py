@@ -5,7 +5,7 @@
 Origins in alphabetical order are taken in turn to set the limits and to report with; models are trained from seeds that
 played no part in making the tests. A limit is 1.5 times the largest effect
 among clean matrices of the first half whose uncorrected p-value is below 0.01 (0 if there are none). Power comes from
-the shipped pipeline, pruned with its own masks. What is done is kept in rates.parts/ and not done again. With --install
+the shipped pipeline, pruned with its own masks. What is done is kept in rates.parts/, by the code, weights and settings it depends on, and not done again. With --install
 the limits go to conceptrevive/assets/audit.json, which the audit reads, and the table to book/generated/audit-rates.md.
 """
 
@@ -20,16 +20,18 @@ from pathlib import Path
 import torch
 
 import conceptrevive as cr
+from conceptrevive import crowding, detectors, recoverability
 from conceptrevive.activations import column_norms
 from conceptrevive.checkpoints import find_checkpoint, read_candidates
 from conceptrevive.detectors import Evidence, as_matrix, fingerprint, testable
 from conceptrevive.masks import wanda_mask
 from conceptrevive.measurement import TESTS, decide, examine
 from conceptrevive.models import ASSETS
-from conceptrevive.provenance import provenance, write_json
+from conceptrevive.provenance import provenance, short_hash, write_json
 from conceptrevive.recoverability import estimate_recoverability
 from conceptrevive.revival import complete_layers
 from conceptrevive.statistics import Rate
+from training import audit_origins, round_trips
 from training.audit_origins import STEPS, origins
 from training.audit_table import table
 
@@ -194,6 +196,13 @@ def _signs(concepts: list[dict], ratio: float) -> dict:
     }  # fmt: skip
 
 
+def state(a) -> str:
+    """What the parts depend on: the tests' code, the origins', the shipped weights and the settings."""
+    code = [Path(m.__file__) for m in (detectors, crowding, recoverability, audit_origins, round_trips)]
+    files = [*code, *sorted(ASSETS.rglob("*.safetensors"))]
+    return short_hash([*(f.read_bytes() for f in files), repr((a.steps, a.skill_ratios, SIGMAS)).encode()])
+
+
 def main() -> None:
     """Run what is missing, then write the summary."""
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -204,7 +213,7 @@ def main() -> None:
     ap.add_argument("--skill-ratios", nargs="*", type=float, default=SKILL_RATIOS)
     ap.add_argument("--install", action="store_true", help="write limits and table into the package and the book")
     a = ap.parse_args()
-    parts = a.out.with_suffix(".parts")
+    parts = a.out.with_suffix(".parts") / state(a)
     origin = clean(parts, a.seeds, a.steps)
     concepts = [
         kept(parts / f"power-{c.replace(' ', '-')}.json", lambda: concept_power(c, a.skill_ratios, SIGMAS))  # noqa: B023

@@ -8,7 +8,7 @@ from multiprocessing import Pool
 import numpy as np
 
 from conceptrevive import world as W
-from training.paint import MODEL_SETS, SIZE, artworks, paint
+from training.paint import MODEL_SETS, SIZE, artworks, load_icon_sets, paint
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def render(
     chunk = 500
     starts = range(0, count, chunk)
     jobs = [(seed * 100_003 + i, min(chunk, count - i), tuple(names), allow_held_out, styled) for i in starts]
+    load_icon_sets(sets)  # without artwork it fails here; in a worker it would fail for ever
     with Pool(workers, initializer=_init, initargs=(names, sets)) as pool:
         parts = pool.map(_render, jobs, chunksize=1)
     return np.concatenate([p for p, _ in parts]), [item for _, items in parts for item in items]

@@ -145,6 +145,10 @@ def main() -> None:
     ap.add_argument("--control", default=None, help="folder of the control judge")
     ap.add_argument("--out", default="results/pocket/quality.json")
     args = ap.parse_args()
+    if not args.no_judges:
+        from training.paint import ALL_SETS, load_icon_sets
+
+        load_icon_sets(ALL_SETS)  # before an hour of drawing
     pipe = load_pipeline(args.model, device="cpu")
     files = judge_files() + sorted((ASSETS / "pocket").rglob("*.safetensors"))
     result = {
