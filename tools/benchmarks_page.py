@@ -27,7 +27,7 @@ LABELS = {
     "paper (gram)": "the loop, Gram form ✱",
     "paper (svd)": "the loop, SVD form ✱",
 }
-SETS = {"pocket": "pocket model", "sd15": "Stable Diffusion 1.5", "sdxl": "SDXL"}
+SETS = {"pocket": "the pocket model", "sd15": "Stable Diffusion 1.5", "sdxl": "SDXL"}
 WHERE = {"cpu": "", "cuda": "-cuda", "mps": "-mps"}
 
 
