@@ -31,6 +31,7 @@ from benchmarks.matrices import SPECTRUM
 from benchmarks.signs import OTHERS, SOLVERS, Weights, accuracy, known_structure, other_weights, reliability, signs
 from conceptrevive.concepts import get_concept
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.evaluation import retained_pictures
 from conceptrevive.judges import judge_files
 from conceptrevive.locate import locate
 from conceptrevive.masks import prune
@@ -64,14 +65,18 @@ def pictures(measurer, original: Weights, concept, masks: Weights, done: dict, s
     }
 
 
-def compare(parts: list[dict], kind: str, base: str = "conditional · max") -> dict[str, dict]:
-    """Rates over all concepts, and paired differences from the pruned model and from `base`."""
+def compare(parts: list[dict], kind: str, base: str = "conditional · max", clusters=None) -> dict[str, dict]:
+    """Rates over all concepts, and paired differences from the pruned model and from `base`.
+
+    Args:
+        clusters: per outcome, a label that outcomes of one and the same picture share.
+    """
     pooled = {name: [o for part in parts for o in part[name][kind]] for name in parts[0]}
     return {
         name: Rate.of(right).as_dict()
         | {
-            "minus_pruned": paired_difference(right, pooled["pruned"]),
-            "minus_base": paired_difference(right, pooled[base]),
+            "minus_pruned": paired_difference(right, pooled["pruned"], clusters=clusters),
+            "minus_base": paired_difference(right, pooled[base], clusters=clusters),
         }
         for name, right in pooled.items()
     }
@@ -140,7 +145,11 @@ def run(args) -> int:
         if args.images:
             base = "conditional" if "conditional" in args.draw else args.draw[0]
             drawn = [f["pictures"] for f in found.values()]
-            result |= {kind: compare(drawn, kind, f"{base} · max") for kind in ("erased", "retained")}
+            shared = [x for o in found for x in retained_pictures(get_concept(o), args.retained, args.seed)]
+            result |= {
+                kind: compare(drawn, kind, f"{base} · max", clusters)
+                for kind, clusters in (("erased", None), ("retained", shared))
+            }
             result |= {"base": f"{base} · max", "sampling": os.environ[VARIABLE]}
     write_json(args.out, result | {"workers": args.workers} | provenance(args.seed, args.device))
     return 0

@@ -16,7 +16,6 @@ from functools import cache
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 
 import torch
 
@@ -33,6 +32,7 @@ from conceptrevive.judges import classifier, judge_files
 from conceptrevive.locate import locate
 from conceptrevive.masks import MaskSet, prune
 from conceptrevive.models import Weights, denoiser, load_pipeline, read_weights, swapped, training_note, weight_bytes
+from conceptrevive.pooling import pooled
 from conceptrevive.precision import VARIABLE
 from conceptrevive.provenance import provenance, short_hash, write_json
 from conceptrevive.revival import complete_layers, neuron_magnitude, retain_signs, revive_layer, sign_accuracy
@@ -147,42 +147,6 @@ def measure(measurer: Measurer, original: Weights, concept: Concept, masks: Mask
     row["outcomes"] = {n: list(map(int, right)) for n, right in outcomes.items()}
     row["retained_outcomes"] = {n: list(map(int, right)) for n, right in kept.items()}
     return row
-
-
-def pooled(rows: dict[str, dict], seed: int = 0) -> dict:
-    """Over the paper's objects among `rows`: mean top-1, and paired differences from the pruned model.
-
-    The intervals are those of the pictures, for these very concepts; they say nothing about other concepts. A retained
-    picture that several concepts share counts as one draw.
-    """
-    names = [o for o in W.PAPER_OBJECTS if o in rows]
-    mine = [rows[o] for o in names]
-    out: dict = {"concepts": len(mine)}
-    shared = [x for o in names
-              for x in retained_pictures(get_concept(o), len(rows[o]["retained_outcomes"]["pruned"]), seed)]  # fmt: skip
-    for kind, prefix in (("outcomes", ""), ("retained_outcomes", "retained_")):
-        for name in mine[0][kind] if mine else ():
-            right = [x for row in mine for x in row[kind][name]]
-            out[prefix + name] = Rate.of(right).value
-            if name not in ("original", "pruned"):
-                pruned = [x for row in mine for x in row[kind]["pruned"]]
-                clusters = shared if prefix else None
-                out[f"{prefix}{name}_minus_pruned"] = paired_difference(right, pruned, clusters=clusters)
-    return out
-
-
-def representative(result: dict, most: float = 0.2) -> str:
-    """The concept a reader should see first: neither the best nor the worst.
-
-    Of the paper's objects erased to top-1 ≤ `most`, the one whose revived top-1 is nearest their median (the earlier
-    in `PAPER_OBJECTS` of two as near). Raises ConceptReviveError if none was erased so far.
-    """
-    revived = {o: result["concepts"][o]["revived"] for o in W.PAPER_OBJECTS if o in result["concepts"]
-               and result["concepts"][o]["pruned"] <= most}  # fmt: skip
-    if not revived:
-        raise ConceptReviveError(f"no object was erased to top-1 ≤ {most}: there is none to show")
-    middle = median(revived.values())
-    return min(revived, key=lambda o: round(abs(revived[o] - middle), 9))  # rounding must not break a tie
 
 
 def part_of(args, name: str) -> Path:

@@ -10,7 +10,8 @@ from conceptrevive import world as W
 from conceptrevive.demo import DEFAULT_CONCEPT
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.masks import MaskSet, prune
-from conceptrevive.phenomenon import main, pooled, random_masks, representative, variants
+from conceptrevive.phenomenon import main, random_masks, variants
+from conceptrevive.pooling import pooled, representative
 
 
 def table(**concepts):
