@@ -10,7 +10,7 @@ from torch import nn
 
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models import candidate_layers, denoiser
-from conceptrevive.sampling import noise, precision, quiet
+from conceptrevive.sampling import generators, noise, precision, quiet
 
 
 @dataclass
@@ -108,10 +108,11 @@ def column_norms(
     with precision(model), ColumnNorms(layers, tau, len(groups)) as recorder, quiet(model):
         for first in range(0, len(groups[0]), at_a_time):
             part = [prompt for group in groups for prompt in group[first : first + at_a_time]]
-            latents = noise(model, [seed]).expand(len(part), -1, -1, -1).to(weight.device, dtype)
+            draws = generators([seed] * len(part))
+            latents = noise(model, draws).to(weight.device, dtype)
             recorder.step, recorder.pictures = 0, len(part)
             model(
-                part, num_inference_steps=steps, guidance_scale=guidance, latents=latents.clone(),
+                part, num_inference_steps=steps, guidance_scale=guidance, latents=latents, generator=draws,
                 output_type="latent", callback_on_step_end=advance,
             )  # fmt: skip
             if progress:

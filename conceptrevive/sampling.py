@@ -30,13 +30,19 @@ def _latent_size(model) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def noise(model, seeds: Sequence[int]) -> torch.Tensor:
-    """Initial latents, one seed each: (n, channels, height, width), drawn on the CPU in float32.
+def noise(model, seeds: Sequence[int] | Sequence[torch.Generator]) -> torch.Tensor:
+    """Initial latents, one seed or generator each: (n, channels, height, width), drawn on the CPU in float32.
 
     The same seed gives the same latent whatever the batch size or device.
     """
     shape = (denoiser(model).config.in_channels, *_latent_size(model))
-    return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
+    each = [s if isinstance(s, torch.Generator) else generators([s])[0] for s in seeds]
+    return torch.stack([torch.randn(shape, generator=g) for g in each])
+
+
+def generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """One per seed. They draw the initial latents, then what a scheduler adds in its steps, so that nothing else does."""
+    return [torch.Generator().manual_seed(int(s)) for s in seeds]
 
 
 @contextmanager
@@ -114,8 +120,11 @@ def generate(
     with quiet(model), precision(model, autocast):
         for first in range(0, len(prompts), batch_size):
             part = list(prompts[first : first + batch_size])
-            latents = noise(model, seeds[first : first + batch_size]).to(device, dtype)
-            images += model(part, num_inference_steps=steps, guidance_scale=guidance, latents=latents).images
+            draws = generators(seeds[first : first + batch_size])
+            latents = noise(model, draws).to(device, dtype)
+            images += model(
+                part, num_inference_steps=steps, guidance_scale=guidance, latents=latents, generator=draws
+            ).images
             if progress:
                 progress(len(part))
     return images

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerAncestralDiscreteScheduler
 
 import conceptrevive as cr
 import conceptrevive.activations as activations
@@ -180,6 +181,13 @@ def test_all_prompts_start_from_the_same_noise(tiny):
 def test_seeds_reproduce_bit_for_bit(tiny):
     a, b = (cr.locate(tiny, CONCEPT, **SETTINGS) for _ in range(2))
     assert all(torch.equal(a[n], b[n]) for n in a)
+
+
+def test_schedulers_that_add_noise_take_it_from_the_seed(tiny, monkeypatch):
+    monkeypatch.setattr(tiny, "scheduler", EulerAncestralDiscreteScheduler.from_config(tiny.scheduler.config))
+    a, b, c = (cr.locate(tiny, CONCEPT, **SETTINGS | {"seed": seed}) for seed in (1, 1, 2))
+    assert all(torch.equal(a[n], b[n]) for n in a)
+    assert any(not torch.equal(a[n], c[n]) for n in a)
 
 
 def test_carries_its_settings_and_leaves_the_model_alone(tiny):

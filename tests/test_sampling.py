@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerAncestralDiscreteScheduler
 
 import conceptrevive as cr
 import conceptrevive.sampling as sampling
@@ -40,6 +41,13 @@ def test_batch_size_does_not_matter(tiny, batch_size):
     # A grey value where float32 rounds the other way.
     assert np.abs(a - b).max() <= 1
     assert np.abs(a[0] - a[4]).max() > 5, "other seeds must be further away than the tolerance"
+
+
+def test_schedulers_that_add_noise_take_it_from_each_pictures_seed(tiny, monkeypatch):
+    monkeypatch.setattr(tiny, "scheduler", EulerAncestralDiscreteScheduler.from_config(tiny.scheduler.config))
+    a, b, c = (pixels(cr.generate(tiny, PROMPTS, seed=s, **FEW, batch_size=n)) for s, n in ((4, 16), (4, 2), (5, 16)))
+    assert np.abs(a - b).max() <= 1
+    assert all(np.abs(a[i] - c[i]).max() > 5 for i in range(5))
 
 
 def test_seeds_count_up_from_the_first(tiny):
