@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: completion, then the rest of the pipeline; --quick for a rehearsal of a minute.
+"""`python -m benchmarks`: completion, then the rest of the pipeline; --quick for a rehearsal of a minute, written elsewhere.
 
 On a GPU the rest runs on a random model of Stable Diffusion 1.5's size too.
 """
@@ -10,6 +10,7 @@ import sys
 
 from benchmarks import completion, pipeline
 
+QUICK_OUT = "build/benchmarks"
 QUICK_COMPLETION = ["--sets", "pocket", "--repeats", "1"]
 QUICK_PIPELINE = ["--repeats", "1", "--parts", "edit", "locate", "attack", "--megabytes", "64"]
 
@@ -20,8 +21,9 @@ def main() -> int:
     ap.add_argument("--quick", action="store_true", help="smallest shapes, one repeat")
     ap.add_argument("--device", default="cpu")
     ap.add_argument("--threads", default=None)
-    ap.add_argument("--out", default=None)
+    ap.add_argument("--out", default=None, help=f"default: results/benchmarks; with --quick {QUICK_OUT}")
     args = ap.parse_args()
+    args.out = args.out or (QUICK_OUT if args.quick else None)
     shared = [x for key in ("device", "threads", "out") if (v := getattr(args, key)) for x in (f"--{key}", v)]
     code = completion.main([*shared, *(QUICK_COMPLETION if args.quick else [])])
     code = code or pipeline.main([*shared, *(QUICK_PIPELINE if args.quick else [])])

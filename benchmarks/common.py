@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import gc
 import platform
 import statistics
@@ -50,24 +51,30 @@ def alternate(calls: Mapping[str, Callable], repeats: int, device: torch.device,
     """Time several calls in turns: a, b, c, a, b, c, …, so that whatever else the machine does meets them all.
 
     Args:
-        warm: run each once before, untimed.
+        warm: run each once before, untimed, and once after, to measure its memory. Else it is measured while timed.
     """
-    gc.collect()
-    seconds, peaks, results = {n: [] for n in calls}, {n: [] for n in calls}, {}
+    seconds, peaks, results = {n: [] for n in calls}, {}, {}
     for repeat in range(-1 if warm else 0, repeats):
         for name, call in calls.items():
             results.pop(name, None)
-            before = reset_peak(device)
+            if not warm:
+                before = reset_peak(device)
             synchronize(device)
             start = time.perf_counter()
             results[name] = call()
             synchronize(device)
             if repeat >= 0:
                 seconds[name].append(time.perf_counter() - start)
-                peaks[name].append(peak_since(device, before))
-    return {
-        n: Run(tuple(seconds[n]), None if None in peaks[n] else max(peaks[n]), results[n]) for n in calls
-    }  # fmt: skip
+            if not warm:
+                peaks[name] = peak_since(device, before)
+    for name, call in calls.items() if warm else ():
+        # Once more, untimed: memory that the allocator has to fetch again takes time.
+        results.pop(name, None)
+        before = reset_peak(device)
+        results[name] = call()
+        synchronize(device)
+        peaks[name] = peak_since(device, before)
+    return {n: Run(tuple(seconds[n]), peaks[n], results[n]) for n in calls}
 
 
 def ratio(slow: Run, fast: Run) -> tuple[float, float, float]:
@@ -78,13 +85,16 @@ def ratio(slow: Run, fast: Run) -> tuple[float, float, float]:
 
 def reset_peak(device: torch.device) -> int | None:
     """Start a new peak measurement; bytes in use now, None where the system cannot say."""
+    gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
     try:
+        # What earlier calls freed goes back first: a call that found it there would seem to need nothing.
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark (Linux)
         return _status("VmRSS")
-    except (OSError, KeyError):
+    except (OSError, KeyError, AttributeError):
         return None
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import safe_open
+from scipy import stats
 
 from benchmarks.matrices import concept_mask, structured
 from conceptrevive.completion import Completion, complete, complete_all
@@ -17,11 +18,13 @@ from conceptrevive.masks import prune
 from conceptrevive.models import ASSETS
 from conceptrevive.prior import sign_probability
 from conceptrevive.revival import retain_signs
-from conceptrevive.statistics import Rate
 
 Weights = dict[str, torch.Tensor]
 BINS = (0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0)
-RESAMPLES = 4000
+#: Columns per row from which a matrix counts as wide; a feed-forward layer has four.
+WIDE = 2
+#: The solver whose probabilities are counted, where there is side information; "prior" elsewhere.
+RELIABLE = "prior + side"
 #: Weights trained on other tasks that come with the package, by what they belong to.
 OTHERS = {
     "classifier": "classifier/model.safetensors", "autoencoder": "pocket/vae/diffusion_pytorch_model.safetensors",
@@ -61,87 +64,102 @@ def count_signs(original: Weights, done: dict[str, Completion]) -> list[dict]:
 
 
 def count_reliability(original: Weights, pruned: Weights, masks: Weights, side) -> list[dict]:
-    """Per bin of the stated probability: signs, how many right, and the sum of what was stated."""
-    rows = [{"low": a, "high": b, "n": 0, "right": 0, "stated": 0.0} for a, b in pairwise(BINS)]
+    """Per layer and bin of the probability that `RELIABLE` states: signs, how many right, the sum of what was stated."""
+    rows = []
     for name, w in pruned.items():
         if masks[name].all(1).any() or not masks[name].any():
             continue
         p = sign_probability(w.float(), masks[name], side=None if side is None else side[name].float(), name=name)
         stated, right = p.probability[masks[name]], (p.sign == original[name].sign())[masks[name]]
         at = torch.bucketize(stated, stated.new_tensor(BINS[1:-1]), right=True)
-        for i, row in enumerate(rows):
-            row["n"] += int((at == i).sum())
-            row["right"] += int(right[at == i].sum())
-            row["stated"] += float(stated[at == i].double().sum())
+        for i, low in enumerate(BINS[:-1]):
+            rows.append(
+                {
+                    "layer": name, "low": low, "n": int((at == i).sum()), "right": int(right[at == i].sum()),
+                    "stated": float(stated[at == i].double().sum()),
+                }
+            )  # fmt: skip
     return rows
 
 
-def signs(original: Weights, masks: Weights, side) -> tuple[dict, dict[str, dict[str, Completion]]]:
-    """Counts of every solver on one set of masks, and the completions."""
+def signs(original: Weights, masks: Weights, side) -> dict[str, list[dict]]:
+    """Counts of every solver on one set of masks."""
     pruned = prune(original, masks)
-    done = {s: run(pruned, masks, side) for s, run in SOLVERS.items() if side is not None or "side" not in s}
-    counts = {s: count_signs(original, c) for s, c in done.items()}
-    return {"signs": counts, "reliability": count_reliability(original, pruned, masks, side)}, done
+    able = {s: run for s, run in SOLVERS.items() if side is not None or "side" not in s}
+    return {s: count_signs(original, run(pruned, masks, side)) for s, run in able.items()}
 
 
-def accuracy(units: dict[str, list[dict]], top: bool = False, seed: int = 0) -> dict[str, dict]:
-    """Pooled sign accuracy of each solver and its difference from the paper's, with 95 % bounds over layers.
+def share(rows: list[dict], key: str, n_key: str, minus: list[dict] | None = None) -> tuple[float, list[float]]:
+    """Pooled share right, or its difference from that of `minus`, with its 95 % interval over layers.
+
+    The entries of a layer stand or fall together, so layers are what is drawn: the variance is that of a ratio of sums
+    (Cochran 1977, §6.4), the quantile Student's with a degree of freedom less than there are layers. One layer has none.
+
+    Args:
+        rows, minus: counts `key` of `n_key`, any number of rows a layer (concepts share the layers).
+    """
+    layers = sorted({r["layer"] for r in rows})
+    value, away = 0.0, np.zeros(len(layers))
+    for sign, part in ((1, rows), (-1, minus or [])):
+        right, n = np.zeros((2, len(layers)))
+        for r in part:
+            right[layers.index(r["layer"])] += r[key]
+            n[layers.index(r["layer"])] += r[n_key]
+        if n.sum():
+            p = right.sum() / n.sum()
+            value, away = value + sign * p, away + sign * (right - p * n) / n.sum()
+    if len(layers) < 2:
+        return float(value), [float("nan")] * 2
+    k = len(layers)
+    half = float(stats.t.ppf(0.975, k - 1) * np.sqrt(k / (k - 1) * (away**2).sum()))
+    return float(value), [float(value - half), float(value + half)]
+
+
+def accuracy(units: dict[str, list[dict]], top: bool = False) -> dict[str, dict]:
+    """Pooled sign accuracy of each solver and its difference from the paper's, see `share`.
 
     Args:
         units: per solver, one row of `count_signs` per concept and layer, in the same order for all.
     """
     n_key, key = ("n_top", "right_top") if top else ("n", "right")
-    layers = sorted({r["layer"] for r in units["paper"]})
-    draws = np.random.default_rng(seed).integers(0, len(layers), (RESAMPLES, len(layers)))
-
-    def totals(rows: list[dict], which: str) -> np.ndarray:
-        out = np.zeros(len(layers))
-        for r in rows:
-            out[layers.index(r["layer"])] += r[which]
-        return out
-
-    def shares(rows: list[dict]) -> tuple[float, np.ndarray]:
-        right, n = totals(rows, key), totals(rows, n_key)
-        return float(right.sum() / max(1, n.sum())), right[draws].sum(1) / np.maximum(1, n[draws].sum(1))
-
-    base, base_drawn = shares(units["paper"])
     out = {}
     for solver, rows in units.items():
-        value, drawn = shares(rows)
+        value, interval = share(rows, key, n_key)
+        gain, bounds = share(rows, key, n_key, units["paper"])
         out[solver] = {
-            "value": value, "interval": np.percentile(drawn, [2.5, 97.5]).tolist(), "minus_paper": value - base,
-            "minus_paper_interval": np.percentile(drawn - base_drawn, [2.5, 97.5]).tolist(),
-            "n": int(totals(rows, n_key).sum()), "layers": len(layers),
+            "value": value, "interval": interval, "minus_paper": gain, "minus_paper_interval": bounds,
+            "n": sum(r[n_key] for r in rows), "layers": len({r["layer"] for r in rows}),
             "converged": sum(r["converged"] for r in rows) / len(rows),
         }  # fmt: skip
     return out
 
 
 def reliability(parts: list[list[dict]]) -> list[dict]:
-    """Bins of several concepts together, with the share right and its Wilson interval."""
+    """Bins of several concepts together: what was stated, and the share right."""
     out = []
-    for rows in zip(*parts, strict=True):
-        n, right = sum(r["n"] for r in rows), sum(r["right"] for r in rows)
-        rate = Rate.of([True] * right + [False] * (n - right))
+    for low, high in pairwise(BINS):
+        rows = [r for part in parts for r in part if r["low"] == low and r["n"]]
+        n = sum(r["n"] for r in rows)
+        value, interval = share(rows, "right", "n") if rows else (float("nan"), [float("nan")] * 2)
         stated = sum(r["stated"] for r in rows) / max(1, n)
-        out.append({"low": rows[0]["low"], "high": rows[0]["high"], "stated": stated, **rate.as_dict()})
+        out.append({"low": low, "high": high, "stated": stated, "value": value, "interval": interval, "n": n})
     return out
 
 
-def known_structure(shapes, seeds: int, noise: tuple[float, ...]) -> list[dict]:
+def known_structure(shapes, seeds: Sequence[int], noise: tuple[float, ...]) -> list[dict]:
     """Solvers on matrices of `SPECTRUM`; rows with the paper's loop below 0.60 are shown and not counted."""
     out = []
     for d, n in shapes:
         for level in noise:
             units: dict[str, list[dict]] = {}
-            for seed in range(seeds):
+            for seed in seeds:
                 weight = structured(d, n, seed, noise=level)
-                counts, _ = signs({f"seed {seed}": weight}, {f"seed {seed}": concept_mask(weight, seed)}, None)
-                for s, rows in counts["signs"].items():
+                counts = signs({f"seed {seed}": weight}, {f"seed {seed}": concept_mask(weight, seed)}, None)
+                for s, rows in counts.items():
                     units.setdefault(s, []).extend(rows)
             found = accuracy(units)
             out.append(
-                {"rows": d, "columns": n, "noise": level, "seeds": seeds, "counts": bool(found["paper"]["value"] >= 0.60),
+                {"rows": d, "columns": n, "noise": level, "seeds": len(seeds), "counts": bool(found["paper"]["value"] >= 0.60),
                  "solvers": found}
             )  # fmt: skip
     return out
@@ -167,13 +185,19 @@ def trained_matrices(file: Path, count: int, smallest: int = 32) -> Weights:
 
 
 def other_weights(count: int, skill_ratio: float = 0.05) -> list[dict]:
-    """Solvers on `OTHERS`, masks as ConceptPrune would draw them; below 0.60 for the paper's loop they do not count."""
+    """Solvers on `OTHERS`, masks as ConceptPrune would draw them; below 0.60 for the paper's loop they do not count.
+
+    Matrices nearer to a square than `WIDE` have rows of their own: there the loop's threshold, the smallest singular
+    value, is next to nothing, and it stops almost where it starts.
+    """
     out = []
     for label, file in OTHERS.items():
         weights = trained_matrices(ASSETS / file, count)
         masks = {n: concept_mask(w, i, skill_ratio=skill_ratio) for i, (n, w) in enumerate(weights.items())}
-        if weights:
-            found = accuracy(signs(weights, masks, None)[0]["signs"])
-            out.append({"weights": label, "matrices": len(weights), "counts": bool(found["paper"]["value"] >= 0.60),
-                        "solvers": found})  # fmt: skip
+        for shape, wide in (("wide", True), ("nearly square", False)):
+            some = {n: w for n, w in weights.items() if (w.shape[1] >= WIDE * w.shape[0]) == wide}
+            if some:
+                found = accuracy(signs(some, {n: masks[n] for n in some}, None))
+                out.append({"weights": label, "shape": shape, "matrices": len(some),
+                            "counts": bool(found["paper"]["value"] >= 0.60), "solvers": found})  # fmt: skip
     return out

@@ -20,6 +20,7 @@ Solver = Literal["conditional", "paper", "nuclear", "prior", "joint"]
 SOLVERS = get_args(Solver)
 #: Solved in float64 whatever the weights' precision, as released.
 EXACT = ("paper", "nuclear")
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: Entries solved at a time where several layers have one shape.
 STACK_ENTRIES = 1 << 24
 
@@ -34,7 +35,7 @@ class Completion:
         solver: which solver filled it.
         iterations: sweeps (`paper`, `prior`), rounds (`nuclear`) or conjugate-gradient steps (`conditional`, `joint`);
             of `conditional` and `prior` the most of the layers solved together.
-        converged: whether the solver's own stopping rule was met, by all of them.
+        converged: whether every column met the solver's own stopping rule.
     """
 
     weight: torch.Tensor
@@ -93,12 +94,20 @@ def complete_all(
     ridge: float | None = None,
     side: Mapping[str, torch.Tensor] | None = None,
 ) -> dict[str, Completion]:
-    """`complete` for many layers, those of one shape together; options as there, `side` keyed by module name."""
+    """`complete` for many layers, those of one shape together; options as there, `side` keyed by module name.
+
+    `prior` chooses how far thresholds are to be trusted once for the layers solved together, so that one of them solved
+    alone may differ where the choice does.
+    """
     if solver not in SOLVERS:
         raise ConceptReviveError(f"solver {solver!r} is unknown: choose one of {', '.join(SOLVERS)}")
     if side and solver not in ("conditional", "prior"):
         raise ConceptReviveError(f"solver {solver!r} takes no side information: choose 'conditional' or 'prior'")
+    if max_iterations is not None and max_iterations < 1:
+        raise ConceptReviveError(f"max_iterations is {max_iterations}: it must be at least 1")
     names = list(weights if masks is None else masks)
+    if absent := [n for n in names if n not in weights]:
+        raise ConceptReviveError(f"no weights for {absent[0]}: masks and weights must name the same layers")
     out: dict[str, Completion] = {}
     options = dict(solver=solver, limit=max_iterations, tolerance=tolerance, ridge=ridge)
     for part in _stacks(weights, names):
@@ -159,6 +168,8 @@ def _prepare(name: str, weight, mask, side: torch.Tensor | None, exact: bool) ->
     if not isinstance(weight, torch.Tensor) or weight.ndim != 2 or not weight.is_floating_point():
         shape = tuple(weight.shape) if isinstance(weight, torch.Tensor) else type(weight).__name__
         raise ConceptReviveError(f"{name}: completion needs a float matrix, not {shape}: pass one layer's 2-D weight")
+    if weight.dtype not in DTYPES:
+        raise ConceptReviveError(f"{name}: {weight.dtype} cannot be computed with: convert the weight to torch.float32")
     mask = weight == 0 if mask is None else mask
     if not isinstance(mask, torch.Tensor):
         raise ConceptReviveError(f"{name}: mask is a {type(mask).__name__}; it must be a torch.bool tensor")
@@ -202,7 +213,7 @@ def _solve(problems: list[_Problem], *, solver: Solver, limit, tolerance, ridge)
     z, gaps = torch.stack([p.z for p in problems]), torch.stack([p.gaps for p in problems])
     side = None if problems[0].side is None else torch.stack([p.side for p in problems])
     filled, n, ok, *_ = run(z, gaps, side=side, ridge=ridge, name=problems[0].name, **options)
-    return [(x, n, ok) for x in filled]
+    return [(x, n, bool(done)) for x, done in zip(filled, ok, strict=True)]
 
 
 def working_device(device: torch.device) -> torch.device:

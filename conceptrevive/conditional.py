@@ -82,12 +82,12 @@ def by_missing(missing: torch.Tensor, entries: int = GATHER_ENTRIES) -> Iterator
 
 def conjugate_gradients(
     apply: Callable[[torch.Tensor], torch.Tensor], right: torch.Tensor, diagonal: torch.Tensor, limit: int, goal: float
-) -> tuple[torch.Tensor, int, bool]:
+) -> tuple[torch.Tensor, int, torch.Tensor]:
     """Solve one positive definite system per row of `right`, (c, m), with the diagonal as preconditioner.
 
     A row rests once its residual is below `goal` times its right side, so rows do not depend on their company.
 
-    Returns: the solution, steps taken, whether every row met the goal.
+    Returns: the solution, steps taken, bool (c,) whether each row met the goal.
     """
     tiny = torch.finfo(right.dtype).tiny
     x, r = torch.zeros_like(right), right
@@ -104,7 +104,7 @@ def conjugate_gradients(
         y = r / diagonal
         rho, before = (r * y).sum(-1), rho
         p = y + (rho / before.clamp_min(tiny))[:, None] * p
-    return x, step, not bool(working.any())
+    return x, step, ~working
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def conditional_mean(
     limit: int = 200,
     tolerance: float | None = None,
     name: str = "weight",
-) -> tuple[torch.Tensor, int, bool]:
+) -> tuple[torch.Tensor, int, torch.Tensor]:
     """Fill the missing entries of a stack of matrices of one shape.
 
     Args:
@@ -181,14 +181,15 @@ def conditional_mean(
         limit: conjugate-gradient steps.
         tolerance: relative residual of every column; None takes 1e-8 in float64 and 1e-4 in float32.
 
-    Returns: the filled stack in z's dtype, the most steps a column took, whether every column met the tolerance.
+    Returns: the filled stack in z's dtype, the most steps a column took, bool (layers,) whether all columns met the tolerance.
     """
     k, offset = column_model(z, side, ridge, name)
     x = z.to(k.dtype, copy=True)
     goal = tolerance or (1e-8 if k.dtype == torch.float64 else 1e-4)
-    steps, converged = 0, True
+    steps, converged = 0, torch.ones(len(z), dtype=torch.bool, device=z.device)
     for system in systems(k, x, missing, offset):
         found, n, ok = conjugate_gradients(system.apply, system.right, system.diagonal, limit, goal)
         x[system.columns.entries] = (found + system.offset)[system.columns.valid]
-        steps, converged = max(steps, n), converged and ok
+        steps = max(steps, n)
+        converged[system.columns.layer[~ok]] = False
     return x.to(z.dtype), steps, converged

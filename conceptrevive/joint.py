@@ -57,7 +57,7 @@ def joint_mean(
     found, steps, converged = conjugate_gradients(apply, right, diagonal, limit, tolerance or 1e-6)
     out = x.clone()
     out[at] = found[0]
-    return out.to(z.dtype), steps, converged
+    return out.to(z.dtype), steps, bool(converged.all())
 
 
 def _columns_precision(x: torch.Tensor, multiple: float):

@@ -49,7 +49,7 @@ def mean_field(
     limit: int = 100,
     tolerance: float | None = None,
     name: str = "weight",
-) -> tuple[torch.Tensor, int, bool, torch.Tensor]:
+) -> tuple[torch.Tensor, int, torch.Tensor, torch.Tensor]:
     """Fill the missing entries of a stack with E[w | survivors, pruned].
 
     Args:
@@ -57,18 +57,20 @@ def mean_field(
         trust: share of the thresholds believed; None takes `choose_trust`'s.
         tolerance: relative change of every column in a sweep, None: 1e-2.
 
-    Returns: the filled stack in z's dtype, sweeps, whether all settled, and the log odds of w > 0 (0 where observed).
+    Returns: the filled stack in z's dtype, sweeps, bool (layers,) whether all columns settled, and the log odds of w > 0
+        (0 where observed).
     """
     trust = choose_trust(z, missing, side, ridge, name) if trust is None else trust
     k, offset = column_model(z, side, ridge, name)
     x = z.to(k.dtype, copy=True)
     t, logit = trust * thresholds(x, missing), torch.zeros_like(x)
-    steps, converged = 0, True
+    steps, converged = 0, torch.ones(len(z), dtype=torch.bool, device=z.device)
     for system in systems(k, x, missing, offset):
         columns = system.columns
         found, odds, n, ok = _settle(system, columns.gather(t), limit, tolerance or 1e-2)
         x[columns.entries], logit[columns.entries] = found[columns.valid], odds[columns.valid]
-        steps, converged = max(steps, n), converged and ok
+        steps = max(steps, n)
+        converged[columns.layer[~ok]] = False
     return x.to(z.dtype), steps, converged, logit.to(z.dtype)
 
 
@@ -84,7 +86,7 @@ def _settle(system: System, t: torch.Tensor, limit: int, tolerance: float):
         change = torch.linalg.vector_norm(move, dim=1, keepdim=True)
         unsettled = change > tolerance * torch.linalg.vector_norm(x, dim=1, keepdim=True)
         if n == limit or not unsettled.any():
-            return x + system.offset, logit, n, not bool(unsettled.any())
+            return x + system.offset, logit, n, ~unsettled.squeeze(1)
         damping = torch.where(change > before, damping / 2, damping).clamp_min(1 / 32)
         x, before, n = x + damping * unsettled * move, change, n + 1
 
@@ -114,11 +116,16 @@ class HiddenOdds:
 
     @property
     def temperature(self) -> float:
-        """The factor on the log odds that makes the true signs likeliest, by bisection in [0, 16]."""
+        """The factor on the log odds that makes the true signs likeliest, by bisection in [0, 16].
+
+        Two more signs of average margin, one right and one wrong, keep it finite where all of a few are right.
+        """
         low, high = 0.0, 16.0
+        average = self.margin.abs().mean(0, keepdim=True) if len(self.margin) else self.margin
+        margin = torch.cat([self.margin, average, -average])
         for _ in range(40):
             middle = (low + high) / 2
-            slope = (self.margin * torch.sigmoid(-middle * self.margin)).sum()
+            slope = (margin * torch.sigmoid(-middle * margin)).sum()
             low, high = (middle, high) if slope > 0 else (low, middle)
         return (low + high) / 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -12,9 +13,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
+from importlib.util import find_spec
 from pathlib import Path
 
 from conceptrevive.files import replacing
+
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def version() -> str:
@@ -52,6 +56,20 @@ def short_hash(parts: Iterable[bytes]) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()[:8]
+
+
+def code_digest(modules: Iterable[str]) -> str:
+    """`short_hash` of what modules, by name, compute: their sources without comments, layout and docstrings."""
+
+    def bare(module: str) -> bytes:
+        tree = ast.parse(Path(find_spec(module).origin).read_text())
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(node, DOCUMENTED) and body and ast.get_docstring(node, clean=False) is not None:
+                node.body = body[1:]
+        return ast.dump(tree).encode()
+
+    return short_hash(map(bare, modules))
 
 
 def write_json(path: str | os.PathLike, data: dict) -> None:

@@ -55,6 +55,8 @@ def neuron_magnitude(
 
     Returns: (rows, 1), or (rows, columns) for "sample". Rows without survivors give 0.
     """
+    if not weight.shape[1]:
+        return weight.new_zeros(len(weight), 1)
     alive = weight.masked_fill(mask, 0).float()
     count = (~mask).sum(1, keepdim=True).clamp_min(1)
     if rule == "max":

@@ -45,7 +45,7 @@ def paired_difference(
     """Mean of after − before over the same trials, with its 95 % interval.
 
     The interval is Agresti and Min's (2005): Wald's for matched pairs after adding half a pair to each of the four cells. With
-    `clusters`, one label per trial, trials of one label count as one draw (Liang and Zeger 1986).
+    `clusters`, one label per trial, trials of one label count as one draw (Liang and Zeger 1986), half a cluster of average size in each cell.
     """
     if len(after) != len(before):
         raise ValueError(f"{len(after)} outcomes against {len(before)}: paired trials come in equal numbers")
@@ -63,10 +63,14 @@ def paired_difference(
 
 
 def _clustered(each: Sequence[int], clusters: Sequence[Hashable], z: float) -> tuple[float, tuple[float, float]]:
-    mean, sums = sum(each) / len(each), dict.fromkeys(clusters, 0.0)
-    for value, label in zip(each, clusters, strict=True):
-        sums[label] += value - mean
+    n, mean, sums = len(each), sum(each) / len(each), dict.fromkeys(clusters, 0.0)
     if len(sums) < 2:
         return mean, (-1.0, 1.0)
-    half = z * math.sqrt(len(sums) / (len(sums) - 1) * sum(s * s for s in sums.values())) / len(each)
-    return mean, (max(-1.0, mean - half), min(1.0, mean + half))
+    # The four halves are clusters of average size: two of them, with mean 0.
+    size = n / len(sums)
+    centre = sum(each) / (n + 2 * size)
+    for value, label in zip(each, clusters, strict=True):
+        sums[label] += value - centre
+    added = size**2 * (((1 - centre) ** 2 + (1 + centre) ** 2) / 2 + centre**2)
+    half = z * math.sqrt(sum(s * s for s in sums.values()) + added) / (n + 2 * size)
+    return mean, (max(-1.0, centre - half), min(1.0, centre + half))

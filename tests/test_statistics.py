@@ -100,12 +100,14 @@ def test_unequal_numbers_are_no_pairs():
 
 
 def test_shared_pictures_count_as_one_draw():
-    """Copies of every pair widen nothing and narrow nothing; labels of their own give the plain standard error."""
+    """Copies of every pair widen nothing and narrow nothing; labels of their own give the plain interval."""
     rng = np.random.default_rng(0)
     before, after = rng.random(60) < 0.4, rng.random(60) < 0.6
     alone, (low, high) = paired_difference(after, before, clusters=range(60))
     copied = paired_difference(np.tile(after, 9), np.tile(before, 9), clusters=[*range(60)] * 9)
     assert copied == (pytest.approx(alone), (pytest.approx(low), pytest.approx(high)))
-    each = after.astype(float) - before
-    assert (high - low) / 2 == pytest.approx(1.96 * each.std(ddof=1) / 60**0.5, rel=1e-3)
+    plain = paired_difference(after, before)
+    assert plain == (pytest.approx(alone), (pytest.approx(low), pytest.approx(high)))
+    equal, (low, high) = paired_difference([True] * 30, [True] * 30, clusters=[*range(15)] * 2)
+    assert equal == 0 and low == -high < -0.1, "nothing seen to change is not nothing that changes"
     assert paired_difference([True], [False], clusters=["a"]) == (1.0, (-1.0, 1.0))
