@@ -5,8 +5,8 @@
 On one layer per width the loop runs to its stop once, in its Gram form; there signs are compared. Then some sweeps of its
 forms, multiplied to that number (they agree to rounding), take turns with ours; the SVD form by itself above 640 rows.
 All layers of a set are then completed by ours, with the loop's time for them extrapolated and labelled so.
-Rows already in the CSV, measured on the same machine with the same threads and torch, are kept, so an interrupted run goes on where it stopped;
---fresh starts anew.
+Rows already in the CSV, measured on the same machine with the same threads, torch, settings and code, are kept, so an
+interrupted run goes on where it stopped; others are replaced. --fresh starts anew.
 """
 
 from __future__ import annotations
@@ -20,18 +20,26 @@ import torch
 
 from benchmarks.common import RESULTS, Run, alternate, device_name, matmul_rate, ratio, read_table, write_table
 from benchmarks.matrices import SHAPES, SPECTRUM, concept_mask, structured
-from conceptrevive.completion import complete, complete_all
+from conceptrevive.completion import complete, complete_all, working_device
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models import parse_device
+from conceptrevive.provenance import code_digest
 from conceptrevive.softimpute import soft_impute
 from conceptrevive.statistics import paired_difference
 
+#: Modules whose code is timed.
+CODE = (
+    "benchmarks.matrices",
+    *(
+        f"conceptrevive.{m}"
+        for m in ("completion", "conditional", "covariance", "hidden", "joint", "prior", "softimpute")
+    ),
+)
 OURS = ("conditional", "prior", "nuclear", "joint")
-#: The least operations, a multiply-add counted as two; eigendecomposition 9 d³, SVD 4 d²n + 22 d³ (Golub and Van Loan, §8).
+#: Operations as they are carried out, a multiply-add counted as two; eigendecomposition 9 d³ (Golub and Van Loan, §8).
 FLOPS = {
     "conditional": lambda d, n: 2 * d * d * n + d**3,  # Gram matrix, its inverse by Cholesky
     "gram": lambda d, n: 6 * d * d * n + 9 * d**3,  # one sweep: Gram, Vᵀ X, V (…)
-    "svd": lambda d, n: 8 * d * d * n + 22 * d**3,  # one sweep: SVD, U diag Vᵀ
 }
 
 
@@ -40,12 +48,12 @@ def one_layer(name: str, d: int, n: int, args, device: torch.device) -> list[dic
     truth = structured(d, n, args.seed)
     mask = concept_mask(truth, args.seed)
     weight, gaps, truth = truth.masked_fill(mask, 0).to(device), mask.to(device), truth.to(device)
-    exact = weight.double()
+    exact, where = weight.to(working_device(device)).double(), gaps.to(working_device(device))
     loop = alternate(
         {"paper": lambda: complete(weight, gaps, solver="paper", max_iterations=args.limit)}, 1, device, False
     )
     done = loop["paper"].result
-    sweeps = {f: lambda f=f: soft_impute(exact, gaps, args.sweeps, 1e-300, f) for f in ("gram", "svd")}
+    sweeps = {f: lambda f=f: soft_impute(exact, where, args.sweeps, 1e-300, f) for f in ("gram", "svd")}
     slow = {} if d <= 640 else alternate({"svd": sweeps.pop("svd")}, 1, device, warm=False)
     turns = alternate({s: lambda s=s: complete(weight, gaps, solver=s) for s in OURS} | sweeps, args.repeats, device)
     runs = {"paper": loop["paper"]} | {s: turns[s] for s in OURS}
@@ -55,7 +63,7 @@ def one_layer(name: str, d: int, n: int, args, device: torch.device) -> list[dic
     rows = []
     for solver, run in runs.items():
         gain, _ = paired_difference(right[solver], right["paper"])  # of one layer: no interval, see `signs`
-        row = _row(name, d, n, 1, solver, run, device) | {
+        row = _row(name, d, n, 1, solver, run, args, device) | {
             "iterations": run.result.iterations, "converged": run.result.converged, "pruned": len(right[solver]),
             "sign_accuracy": sum(right[solver]) / len(right[solver]),
             "minus_paper": gain,
@@ -68,7 +76,7 @@ def one_layer(name: str, d: int, n: int, args, device: torch.device) -> list[dic
     for form, run in forms.items():
         whole = Run(tuple(t / args.sweeps * done.iterations for t in run.seconds), run.peak_mb, None)
         rows.append(
-            _row(name, d, n, 1, f"paper ({form})", whole, device)
+            _row(name, d, n, 1, f"paper ({form})", whole, args, device)
             | {"iterations": done.iterations, "converged": done.converged, "extrapolated_from_sweeps": args.sweeps}
         )
     return rows
@@ -90,7 +98,8 @@ def all_layers(name: str, args, device: torch.device, single: list[dict]) -> lis
 
     def loop() -> None:
         for n, w in weights.items():
-            soft_impute(w.double(), masks[n], args.sweeps, 1e-300)
+            there = working_device(device)
+            soft_impute(w.to(there).double(), masks[n].to(there), args.sweeps, 1e-300)
 
     calls = {"conditional": lambda: complete_all(weights, masks)}
     if name != "sdxl":
@@ -99,7 +108,7 @@ def all_layers(name: str, args, device: torch.device, single: list[dict]) -> lis
         calls["loop"] = loop
     runs = alternate(calls, args.repeats, device)
     total = sum(count for *_, count in SHAPES[name])
-    rows = [_row(name, "all", "all", total, s, r, device) for s, r in runs.items() if s != "loop"]
+    rows = [_row(name, "all", "all", total, s, r, args, device) for s, r in runs.items() if s != "loop"]
     if sweeps:
         # Layers weigh by their arithmetic: sweeps differ from width to width.
         work = {d: FLOPS["gram"](d, n) * count for d, n, count in SHAPES[name]}
@@ -110,16 +119,24 @@ def all_layers(name: str, args, device: torch.device, single: list[dict]) -> lis
             row |= {"speedup_gram_extrapolated": middle, "speedup_low": low, "speedup_high": high}
             row["speedup_svd_extrapolated"] = sum(svd[d] * count for d, _, count in SHAPES[name]) / row["seconds"]
         rows.append(
-            _row(name, "all", "all", total, "paper (gram)", whole, device) | {"extrapolated_from_sweeps": args.sweeps}
+            _row(name, "all", "all", total, "paper (gram)", whole, args, device)
+            | {"extrapolated_from_sweeps": args.sweeps}
         )
     return rows
 
 
-def _row(name, d, n, layers, solver: str, run: Run, device) -> dict:
+def _settings(args) -> str:
+    """What rows depend on besides the machine: rows of other settings, or of other code, are measured again."""
+    return (
+        f"seed {args.seed}, {args.repeats} repeats, {args.sweeps} sweeps, limit {args.limit}, code {code_digest(CODE)}"
+    )
+
+
+def _row(name, d, n, layers, solver: str, run: Run, args, device) -> dict:
     return {
         "set": name, "rows": d, "columns": n, "layers": layers, "solver": solver, "device": str(device),
         "threads": torch.get_num_threads(), "machine": device_name(device), "torch": torch.__version__, "repeats": len(run.seconds), "seconds": run.median,
-        "seconds_low": min(run.seconds), "seconds_high": max(run.seconds), "peak_mb": run.peak_mb,
+        "seconds_low": min(run.seconds), "seconds_high": max(run.seconds), "peak_mb": run.peak_mb, "settings": _settings(args),
     }  # fmt: skip
 
 
@@ -144,10 +161,16 @@ def main(argv=None) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     name = "completion" if device.type == "cpu" else f"completion-{device.type}"
-    same = {"threads": str(torch.get_num_threads()), "machine": device_name(device), "torch": torch.__version__}
+    same = {
+        "threads": str(torch.get_num_threads()), "machine": device_name(device), "torch": torch.__version__,
+        "settings": _settings(args),
+    }  # fmt: skip
     found = [] if args.fresh else read_table(args.out / f"{name}.csv")
-    rows: list[dict] = [r for r in found if {k: r[k] for k in same} == same]
-    rates = {str(t).removeprefix("torch."): matmul_rate(device, t) for t in (torch.float32, torch.float64)}
+    rows: list[dict] = [r for r in found if {k: r.get(k) for k in same} == same]
+    rates = {
+        str(t).removeprefix("torch."): matmul_rate(working_device(device) if t == torch.float64 else device, t)
+        for t in (torch.float32, torch.float64)
+    }
     facts = {"spectrum": SPECTRUM, "matmul_flops_per_second": rates, "sweeps_timed": args.sweeps}
 
     def have(key: str, size) -> list[dict]:

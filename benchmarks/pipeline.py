@@ -69,12 +69,17 @@ def locating(pipe, concept, args, device: torch.device) -> list[dict]:
 
 
 def attacking(pipe, concept, args, device: torch.device) -> list[dict]:
-    """From the pruned weights to the revived ones."""
+    """From the pruned weights to the revived ones, on the masks that `locate` draws: the paper's loop to its stop, and ours."""
     weights = read_weights(pipe)
     masks = locate(pipe, concept, batch_size=args.batch)
     pruned = prune(weights, masks)
-    runs = alternate({s: lambda s=s: revive(pruned, solver=s) for s in ("conditional", "prior")}, args.repeats, device)
-    return [_row("attack", name, run, args) for name, run in runs.items()]
+    solvers = ("paper", "conditional", "prior")
+    runs = alternate({s: lambda s=s: revive(pruned, solver=s) for s in solvers}, args.repeats, device)
+    rows = [_row("attack", name, run, args) for name, run in runs.items()]
+    for row, run in zip(rows[1:], list(runs.values())[1:], strict=True):
+        middle, low, high = ratio(runs["paper"], run)
+        row |= {"ratio": middle, "ratio_low": low, "ratio_high": high}
+    return rows
 
 
 def editing(args) -> list[dict]:

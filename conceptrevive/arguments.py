@@ -8,6 +8,8 @@ from conceptrevive.completion import SOLVERS
 from conceptrevive.provenance import version
 from conceptrevive.revival import MAGNITUDES
 
+PRESETS = ("pocket", "paper")
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str):
@@ -22,16 +24,20 @@ def _seed(text: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line, one subcommand each."""
-    common = _Parser(add_help=False)
-    common.add_argument("--json", action="store_true", help="print the result as JSON")
+    unseeded = _Parser(add_help=False)
+    unseeded.add_argument("--json", action="store_true", help="print the result as JSON")
+    unseeded.add_argument("--device", default=None, help="cpu, cuda, mps; default: a GPU if there is one")
+    unseeded.add_argument("--revision", default=None, help="branch, tag or commit of a hub model")
+    common = _Parser(add_help=False, parents=[unseeded])
     common.add_argument("--seed", type=_seed, default=0)
-    common.add_argument("--device", default=None, help="cpu, cuda, mps; default: a GPU if there is one")
-    common.add_argument("--revision", default=None, help="branch, tag or commit of a hub model")
     model = _Parser(add_help=False)
-    model.add_argument("model", metavar="MODEL", help="pocket, a diffusers folder, or a hub id")
+    model.add_argument("model", metavar="MODEL", help="pocket, a folder, a hub id; to edit also a file or an index")
     which = _Parser(add_help=False)
     which.add_argument("--concept", required=True, help="a preset (see `conceptrevive concepts`) or a .yaml file")
-    which.add_argument("--preset", choices=("pocket", "paper"), default="pocket", help="which table of concepts")
+    which.add_argument(
+        "--preset", choices=PRESETS, default=None,
+        help="which table of concepts; default: the pocket model's for models that draw 64 pixels or fewer, else the paper's",
+    )  # fmt: skip
 
     ap = _Parser(prog="conceptrevive", description="Does pruning make a diffusion model forget? Erase, revive, defend.")
     ap.add_argument("--version", action="version", version=f"conceptrevive {version()}")
@@ -46,24 +52,33 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--skill-ratio", type=float, default=None, help="share of each row; default: the concept's")
     p.add_argument("--tau", type=int, default=None, help="denoising steps to look at; default: the concept's")
     p = sub.add_parser("prune", parents=[model, common], help="zero the located weights")
-    p.add_argument("--masks", required=True)
-    p.add_argument("--out", required=True, help="folder to write")
+    p.add_argument("--masks", required=True, help="file that `locate` wrote")
+    p.add_argument("--out", required=True, help="folder to write; for a file, a .safetensors file")
     p = sub.add_parser("revive", parents=[model, common], help="bring back what was pruned, from the zeros alone")
-    p.add_argument("--out", required=True, help="folder to write")
+    p.add_argument("--out", required=True, help="folder to write; for a file, a .safetensors file")
     p.add_argument("--masks", default=None, help="pruned positions; default: the exact zeros")
     p.add_argument(
         "--guess", type=float, default=None, metavar="F", help="no zeros: take each row's share F of smallest |w|"
     )
-    p.add_argument("--solver", choices=SOLVERS, default="conditional")
-    p.add_argument("--top-k", type=float, default=0.6)
-    p.add_argument("--magnitude", choices=MAGNITUDES, default="max")
-    p = sub.add_parser(
-        "obfuscate", parents=[model, common], help="fill the located weights with noise instead of zeros"
+    p.add_argument("--solver", choices=SOLVERS, default="conditional", help="how signs are found; default: conditional")
+    p.add_argument("--top-k", type=float, default=0.6, help="share of the signs kept, the surest; default: 0.6")
+    p.add_argument(
+        "--magnitude",
+        choices=MAGNITUDES,
+        default="max",
+        help="size given to a revived weight; default: its row's largest",
     )
-    p.add_argument("--masks", required=True)
+    p = sub.add_parser(
+        "obfuscate", parents=[model, unseeded], help="fill the located weights with noise instead of zeros"
+    )
+    p.add_argument(
+        "--seed", type=_seed, default=None,
+        help="repeat an experiment; default: noise that nobody can draw again, as a file to be given away must have",
+    )  # fmt: skip
+    p.add_argument("--masks", required=True, help="file that `locate` wrote")
     p.add_argument("--sigma", type=float, default=0.25, help="σ_M in units of each layer's σ_U")
     p.add_argument("--absolute", action="store_true", help="--sigma is σ_M itself")
-    p.add_argument("--out", required=True, help="folder to write")
+    p.add_argument("--out", required=True, help="folder to write; for a file, a .safetensors file")
     p = sub.add_parser("evaluate", parents=[model, common, which], help="draw the concept and judge it")
     p.add_argument("--images", type=int, default=50)
     p.add_argument("--retained", type=int, default=None, help="pictures of other concepts; default: one each")

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from conceptrevive.arguments import parser
+from conceptrevive.arguments import PRESETS, parser
 from conceptrevive.errors import ConceptReviveError
 
 
@@ -22,6 +22,8 @@ def _bar(total: int, label: str):
 def _demo(a) -> dict:
     from conceptrevive import demo as d
 
+    if os.path.lexists(a.out) and not os.path.isdir(a.out):
+        raise ConceptReviveError(f"--out {a.out} is a file: name the folder for demo.png and demo.json")
     settings = {"concept": a.concept, "images": a.images, "retained": a.retained}
     with _bar(0, "demo") as bar:
 
@@ -33,13 +35,37 @@ def _demo(a) -> dict:
         return d.demo(a.out, seed=a.seed, device=a.device, progress=tick, **chosen) | {"out": a.out}
 
 
-def _locate(a) -> dict:
+def _load(a) -> tuple:
+    """The concept and the pipeline; without --preset the concept of the table that is meant for such a model."""
     from conceptrevive.concepts import get_concept
-    from conceptrevive.locate import locate
     from conceptrevive.models import load_pipeline
+    from conceptrevive.sampling import picture_size
 
-    concept = get_concept(a.concept, a.preset)
+    found, errors = {}, []
+    for table in [a.preset] if a.preset else PRESETS:
+        try:
+            found[table] = get_concept(a.concept, table)
+        except ConceptReviveError as e:
+            errors.append(e)
+    if not found:
+        raise errors[0]
     pipe = load_pipeline(a.model, device=a.device, revision=a.revision)
+    size = picture_size(pipe)
+    table = a.preset or ("pocket" if size <= 64 else "paper")
+    if table not in found:
+        raise ConceptReviveError(
+            f"{a.concept!r} is in the table {next(iter(found))!r}, and {a.model}, which draws {size} pixels, takes concepts of "
+            f"{table!r}: see `conceptrevive concepts`, or insist with --preset {next(iter(found))}"
+        )
+    return found[table], pipe
+
+
+def _locate(a) -> dict:
+    from conceptrevive.locate import locate
+
+    if os.path.isdir(a.out):
+        raise ConceptReviveError(f"--out {a.out} is a folder: name the mask file to write")
+    concept, pipe = _load(a)
     with _bar(2 * len(concept.target_prompts), f"locate {concept.name}") as bar:
         masks = locate(pipe, concept, skill_ratio=a.skill_ratio, tau=a.tau, seed=a.seed, progress=bar.update)
     masks.save(a.out)
@@ -49,10 +75,10 @@ def _locate(a) -> dict:
     }  # fmt: skip
 
 
-def _edit(a, edit, note: dict, names=None) -> dict:
+def _edit(a, edit, note: dict, names=None, silent: bool = False) -> dict:
     from conceptrevive.editing import edit_checkpoint
 
-    changed = edit_checkpoint(a.model, a.out, edit, note=note, names=names, revision=a.revision)
+    changed = edit_checkpoint(a.model, a.out, edit, note=None if silent else note, names=names, revision=a.revision)
     zeros = sum(int((w == 0).sum()) for w in changed.values())
     return note | {"out": a.out, "layers": len(changed), "zeros": zeros}
 
@@ -95,23 +121,26 @@ def _obfuscate(a) -> dict:
     from conceptrevive.masks import MaskSet
 
     masks = MaskSet.load(a.masks)
-    note = {
-        "operation": "obfuscate", "concept": masks.concept, "sigma": a.sigma, "relative": not a.absolute, "seed": a.seed,
-    }  # fmt: skip
+    note = {"operation": "obfuscate", "concept": masks.concept, "sigma": a.sigma, "relative": not a.absolute}
+    if a.seed is not None:
+        note["seed"] = a.seed
+        print(
+            "conceptrevive: who tries this seed finds the noise: leave --seed out for what is given away",
+            file=sys.stderr,
+        )
+    # A file whose header says what was hidden hides nothing.
     return _edit(
-        a, lambda w: obfuscate(w, masks, sigma=a.sigma, relative=not a.absolute, seed=a.seed), note, set(masks)
+        a, lambda w: obfuscate(w, masks, sigma=a.sigma, relative=not a.absolute, seed=a.seed), note, set(masks), True
     )
 
 
 def _evaluate(a) -> dict:
-    from conceptrevive.concepts import get_concept
     from conceptrevive.evaluation import evaluate
-    from conceptrevive.models import denoiser, load_pipeline
+    from conceptrevive.models import denoiser
     from conceptrevive.provenance import provenance
     from conceptrevive.sampling import fastest
 
-    concept = get_concept(a.concept, a.preset)
-    pipe = load_pipeline(a.model, device=a.device, revision=a.revision)
+    concept, pipe = _load(a)
     with _bar(a.images, f"evaluate {concept.name}") as bar:
         outcomes = evaluate(pipe, concept, n=a.images, retained=a.retained, seed=a.seed, progress=bar.update)
     top1, kept = outcomes.erased, outcomes.retained

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.masks import check_fit
+from conceptrevive.masks import MaskSet, check_fit
 
 SIGMA = 0.25  # of each layer's own σ_U
 
@@ -18,12 +19,15 @@ def obfuscate(
     *,
     sigma: float = SIGMA,
     relative: bool = True,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> dict[str, torch.Tensor]:
     """New weights with N(0, σ_M²) at the masked positions, all others bitwise unchanged; dtype and device kept.
 
     Args:
         sigma: σ_M; with `relative`, in units of σ_U, the standard deviation of the layer's surviving weights.
+        seed: None draws noise that nobody can draw again, from 128 bits of the operating system's entropy: for weights that
+            are given away. A number repeats an experiment, and gives the mask to whoever tries that number: see
+            `redrawn_positions`.
 
     Raises:
         ConceptReviveError: negative or infinite sigma, noise that overflows the dtype, or masks that do not fit.
@@ -31,7 +35,7 @@ def obfuscate(
     if not 0 <= sigma < float("inf"):
         raise ConceptReviveError(f"sigma is {sigma}: a standard deviation is ≥ 0 and finite")
     check_fit(weights, masks)
-    generator = torch.Generator().manual_seed(seed)
+    draw = _normal(seed)
     out = {}
     for name, w in weights.items():
         if name not in masks:
@@ -40,7 +44,7 @@ def obfuscate(
         mask = masks[name].to(w.device)
         alive = w[~mask].float()
         scale = sigma * float(alive.std(correction=0)) if relative and alive.numel() else sigma
-        noise = torch.randn(w.shape, generator=generator, dtype=torch.float32).to(w.device) * scale
+        noise = draw(w.shape).to(w.device) * scale
         noise = noise.to(w.dtype)
         if not torch.isfinite(noise[mask]).all():
             raise ConceptReviveError(
@@ -51,6 +55,39 @@ def obfuscate(
             noise = torch.where(noise == 0, torch.where(noise.signbit(), -tiny, tiny).to(w.dtype), noise)
         out[name] = torch.where(mask, noise, w)
     return out
+
+
+def _normal(seed: int | None) -> Callable[[torch.Size], torch.Tensor]:
+    """Standard normal draws in float32 on the CPU. torch's generator would take 32 bits of a seed, few enough to try."""
+    if seed is None:
+        secret = np.random.default_rng()
+        return lambda shape: torch.from_numpy(secret.standard_normal(tuple(shape), dtype=np.float32))
+    generator = torch.Generator().manual_seed(seed)
+    return lambda shape: torch.randn(shape, generator=generator, dtype=torch.float32)
+
+
+def redrawn_positions(weights: Mapping[str, torch.Tensor], seed: int, tolerance: float = 1e-3) -> MaskSet:
+    """Where `obfuscate` with a known `seed` put noise: the attack that makes the seed a secret.
+
+    The noise is drawn again; at filled positions weight / noise is one number, the layer's σ_M, which is found where the
+    quotients crowd.
+
+    Args:
+        weights: every layer that was filled, in the order in which it was.
+        tolerance: relative distance from σ_M that counts, above the rounding of the weights' dtype.
+
+    Returns: masks; with any other seed they hold a few positions by chance.
+    """
+    draw, out = _normal(seed), {}
+    for name, w in weights.items():
+        quotient = (w.detach().cpu().double() / draw(w.shape)).log()  # NaN where the signs differ
+        width = max(tolerance, 2 * torch.finfo(w.dtype).eps)
+        known = quotient[torch.isfinite(quotient)]
+        bins = (known / width).round()
+        values, counts = bins.unique(return_counts=True)
+        level = float(values[counts.argmax()]) * width if len(known) else 0.0
+        out[name] = ((quotient - level).abs() <= width).to(w.device)
+    return MaskSet(out, concept="noise drawn again")
 
 
 def modified_probability(

@@ -15,6 +15,9 @@ from conceptrevive.models import Weights
 from conceptrevive.provenance import version
 from conceptrevive.tensorfiles import AGAIN, PICKLES, Header, rewrite
 
+#: Where a changed file's metadata says what was done.
+KEY = "conceptrevive"
+
 
 def _copy(source: Path, target: Path, skip: Callable[[Path], bool]) -> None:
     """Copy a folder's files, links as what they point to; folders that are links are refused, they may be loops."""
@@ -34,7 +37,7 @@ def _copy(source: Path, target: Path, skip: Callable[[Path], bool]) -> None:
 
 
 def edit_checkpoint(
-    model: str | os.PathLike, out: str | os.PathLike, edit: Callable[[Weights], Weights], *, note: dict,
+    model: str | os.PathLike, out: str | os.PathLike, edit: Callable[[Weights], Weights], *, note: dict | None,
     names: Iterable[str] | None = None, revision: str | None = None,
 ) -> Weights:  # fmt: skip
     """Write a checkpoint to `out` with the weights that `edit` returns; nothing is left behind on failure.
@@ -45,7 +48,7 @@ def edit_checkpoint(
 
     Args:
         edit: gets {module name: weight} and returns those to write, same shapes.
-        note: what was done, for the changed files' metadata.
+        note: what was done, for the changed files' metadata; None leaves no word of it, nor of what was done before.
         names: modules to hand to `edit`; None takes every feed-forward candidate.
 
     Returns: the weights written.
@@ -87,10 +90,13 @@ def edit_checkpoint(
     return changed
 
 
-def _write(header: Header, target: Path, changed: Weights, note: dict) -> None:
+def _write(header: Header, target: Path, changed: Weights, note: dict | None) -> None:
     new = {f"{n}.weight": w for n, w in changed.items() if f"{n}.weight" in header.entries}
-    if not new:
+    before = header.metadata or {}
+    if not new and (note is not None or KEY not in before):
         shutil.copyfile(header.path, target)
         return
-    note = {"conceptrevive": json.dumps(note | {"version": version()})}
-    rewrite(header, target, new, (header.metadata or {"format": "pt"}) | note)
+    metadata = {k: v for k, v in (before or {"format": "pt"}).items() if k != KEY}
+    if note is not None:
+        metadata[KEY] = json.dumps(note | {"version": version()})
+    rewrite(header, target, new, metadata)

@@ -131,6 +131,8 @@ def evaluate(
     """
     if n < 1:
         raise ConceptReviveError(f"n is {n}: an evaluation needs at least one picture")
+    if retained is not None and retained < 0:
+        raise ConceptReviveError(f"retained is {retained}: it must be 0 or more, or None for each other concept once")
     if not concept.labels and not concept.clip_pair:
         judge_concept(concept, [])
     device = str(next(denoiser(model).parameters()).device)

@@ -35,7 +35,7 @@ def wanda_mask(weight: torch.Tensor, target: torch.Tensor, base: torch.Tensor, s
     if count == 0:
         return mask
     scores = weight.abs().to(target.dtype) * target
-    mask.scatter_(1, scores.topk(count, dim=1).indices, True)
+    mask.scatter_(1, scores.topk(count, dim=1, sorted=False).indices, True)
     return mask & (target > base) & (scores > 0)
 
 

@@ -118,14 +118,17 @@ class HiddenOdds:
     def temperature(self) -> float:
         """The factor on the log odds that makes the true signs likeliest, by bisection in [0, 16].
 
-        Two more signs of average margin, one right and one wrong, keep it finite where all of a few are right.
+        Two more signs of average margin, one right and one wrong, each a quarter of an entry, keep it finite where all of a
+        few are right.
         """
         low, high = 0.0, 16.0
         average = self.margin.abs().mean(0, keepdim=True) if len(self.margin) else self.margin
         margin = torch.cat([self.margin, average, -average])
+        weight = torch.ones_like(margin)
+        weight[len(self.margin) :] = 0.25
         for _ in range(40):
             middle = (low + high) / 2
-            slope = (margin * torch.sigmoid(-middle * margin)).sum()
+            slope = (weight * margin * torch.sigmoid(-middle * margin)).sum()
             low, high = (middle, high) if slope > 0 else (low, middle)
         return (low + high) / 2
 

@@ -30,6 +30,11 @@ def _latent_size(model) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
+def picture_size(model) -> int:
+    """Pixels of a picture's longer side."""
+    return max(_latent_size(model)) * getattr(model, "vae_scale_factor", 8)
+
+
 def noise(model, seeds: Sequence[int] | Sequence[torch.Generator]) -> torch.Tensor:
     """Initial latents, one seed or generator each: (n, channels, height, width), drawn on the CPU in float32.
 

@@ -23,6 +23,9 @@ class Rate:
         n, hits = len(outcomes), sum(map(bool, outcomes))
         return cls(hits / n if n else math.nan, wilson(hits, n), n)
 
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.interval[0]:.2f}, {self.interval[1]:.2f}], n = {self.n}"
+
     def as_dict(self) -> dict:
         """JSON-ready."""
         return asdict(self)

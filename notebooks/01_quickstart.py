@@ -207,6 +207,9 @@ plt.show()
 # The attack begins with the zeros, so leave none. `obfuscate` fills the pruned positions with Gaussian noise, here with a
 # quarter of the standard deviation of the layer's other weights. The attacker must now guess the positions, and we
 # tell them even how many there are: they take the smallest weights of each row.
+#
+# The seed is here so that this page repeats. **Give none for a model that you give away:** whoever tries your seed draws the same noise,
+# and finds it (`conceptrevive.defence.redrawn_positions`).
 
 # %%
 hidden = cr.obfuscate(original, masks, sigma=0.25, relative=True, seed=0)
@@ -247,8 +250,10 @@ plt.show()
 #   [model card](https://github.com/conceptrevive/conceptrevive/blob/main/book/model-card.md) has them all.
 # - **The pocket model is small.** Its world has a few dozen objects; it shows the mechanism. The paper's numbers for
 #   Stable Diffusion are its own.
-# - **The defence is tested against one guess.** A better way to find the noise among the weights would weaken it.
-#   That the attack fails is no proof that the concept is gone.
+# - **The defence is tested against one guess**, and even that finds many of the positions and brings part of the concept back.
+#   A better way to find the noise among the weights would weaken it further. A failed attack would be no proof that the concept is gone.
+# - **The original is out of play.** Where the model before pruning is public, nothing needs to be revived: its weights can be
+#   copied back. Hiding the scar protects only what nobody else has.
 # - **Erasing is not free.** Compare the retained accuracies too.
 #
 # ### Exercises

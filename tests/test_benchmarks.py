@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy import stats
 
 import benchmarks.completion as completion
 import conceptrevive as cr
-from benchmarks import common, pipeline, signs, solvers
+from benchmarks import common, pipeline, signs, solver_parts, solvers
 from benchmarks.matrices import concept_mask, structured
+from conceptrevive.concepts import get_concept
 from tools import benchmarks_page
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -23,7 +28,7 @@ CPU = torch.device("cpu")
 def test_calls_take_turns_and_ratios_pair_them():
     order = []
     runs = common.alternate({n: lambda n=n: order.append(n) or n for n in "ab"}, 3, CPU)
-    assert order == list("ab" * 4), "one untimed turn before three timed ones"
+    assert order == list("ab" * 5), "one untimed turn before three timed ones, and one after for memory"
     assert {n: (len(r.seconds), r.result) for n, r in runs.items()} == {"a": (3, "a"), "b": (3, "b")}
     slow, fast = common.Run((4.0, 9.0, 2.0), None, None), common.Run((2.0, 3.0, 2.0), None, None)
     assert common.ratio(slow, fast) == (2.0, 1.0, 3.0)
@@ -52,8 +57,8 @@ def test_sign_counts_by_hand():
     ]
 
 
-def test_accuracy_resamples_layers():
-    """Two layers that differ: entries are many, layers few, so the interval spans both."""
+def test_accuracy_draws_layers():
+    """Layers that differ: entries are many, layers few. With equal sizes the bounds are those of Student's t for a mean."""
 
     def rows(*right):
         return [
@@ -61,34 +66,39 @@ def test_accuracy_resamples_layers():
             for i, r in enumerate(right)
         ]
 
-    found = signs.accuracy({"paper": rows(500, 700), "other": rows(600, 700)})
-    assert found["paper"]["value"] == 0.6 and found["other"]["value"] == 0.65
-    assert found["other"]["interval"] == [0.6, 0.7]
-    assert found["other"]["minus_paper"] == pytest.approx(0.05)
-    assert found["other"]["minus_paper_interval"] == pytest.approx([0, 0.1])
-    assert found["paper"]["n"] == 2000 and signs.accuracy({"paper": rows(1)}, top=True)["paper"]["value"] == 0.9
+    base, other = (500, 700, 630), (600, 690, 640)
+    found = signs.accuracy({"paper": rows(*base), "other": rows(*other)})
+    assert found["paper"]["value"] == pytest.approx(0.61) and found["paper"]["n"] == 3000
+    for key, values in (("interval", other), ("minus_paper_interval", np.subtract(other, base))):
+        each = np.array(values) / 1000
+        bounds = stats.t.interval(0.95, 2, each.mean(), each.std(ddof=1) / 3**0.5)
+        assert found["other"][key] == pytest.approx(bounds)
+    # Concepts share layers: what is seen of a layer twice is no second draw.
+    twice = signs.accuracy({"paper": rows(*base) * 2, "other": rows(*other) * 2})
+    assert twice["other"]["interval"] == pytest.approx(found["other"]["interval"])
+    assert twice["other"]["n"] == 6000 and twice["other"]["layers"] == 3
+    alone = signs.accuracy({"paper": rows(1)}, top=True)["paper"]
+    assert alone["value"] == 0.9 and math.isnan(alone["interval"][0])
 
 
 def test_reliability_puts_every_sign_in_one_bin():
-    weight = structured(32, 128, 1)
-    mask = {"a": concept_mask(weight, 1, skill_ratio=0.1)}
-    rows = signs.count_reliability({"a": weight}, cr.prune({"a": weight}, mask), mask, None)
-    assert sum(r["n"] for r in rows) == int(mask["a"].sum())
+    weight = {n: structured(32, 128, i) for i, n in enumerate("ab")}
+    mask = {n: concept_mask(w, 1, skill_ratio=0.1) for n, w in weight.items()}
+    rows = signs.count_reliability(weight, cr.prune(weight, mask), mask, None)
+    assert [sum(r["n"] for r in rows if r["layer"] == n) for n in "ab"] == [int(m.sum()) for m in mask.values()]
     pooled = signs.reliability([rows, rows])
     for r in pooled:
         if r["n"]:
             assert r["low"] - 1e-6 <= r["stated"] <= r["high"] + 1e-6
             assert r["interval"][0] <= r["value"] <= r["interval"][1]
-    assert sum(r["n"] for r in pooled) == 2 * int(mask["a"].sum())
+    assert sum(r["n"] for r in pooled) == 2 * sum(int(m.sum()) for m in mask.values())
 
 
 def test_every_solver_is_compared_and_side_only_where_there_is_some():
     weight = {"a": structured(16, 64, 2)}
     mask = {"a": concept_mask(weight["a"], 2, skill_ratio=0.1)}
-    counts, _ = signs.signs(weight, mask, None)
-    assert set(counts["signs"]) == {s for s in signs.SOLVERS if "side" not in s}
-    counts, done = signs.signs(weight, mask, {"a": torch.randn(5, 64)})
-    assert set(counts["signs"]) == set(done) == set(signs.SOLVERS)
+    assert set(signs.signs(weight, mask, None)) == {s for s in signs.SOLVERS if "side" not in s}
+    assert set(signs.signs(weight, mask, {"a": torch.randn(5, 64)})) == set(signs.SOLVERS)
 
 
 @pytest.fixture
@@ -138,10 +148,54 @@ def test_known_structure_is_counted_once_and_shown(tmp_path, monkeypatch):
     assert solvers.main(options) == 0
     result = json.loads(out.read_text())
     assert [k["counts"] for k in result["known_structure"]] == [True, False]
-    monkeypatch.setattr(solvers, "known_structure", lambda *_: pytest.fail("counted again"))
+    monkeypatch.setattr(solver_parts, "known_structure", lambda *_: pytest.fail("counted again"))
     assert solvers.main(options) == 0
     text = benchmarks_page.solvers(result)
-    assert "| 16×64 | 50 | no | paper |" in text
+    assert "| 16×64, 2 | 50 | no | paper |" in text
+
+
+def test_other_code_or_seeds_are_counted_again(tmp_path, monkeypatch):
+    out = tmp_path / "solvers.json"
+    options = ["--concepts", "--rows", "16", "--noise", "0.1", "--seeds", "1", "--others", "0", "--out", str(out)]
+    parts = lambda: len(list(out.with_name("solvers.json.parts").glob("known-*")))  # noqa: E731
+    assert solvers.main(options) == 0 and parts() == 1
+    assert solvers.main([*options, "--seed", "5"]) == 0 and parts() == 2
+    monkeypatch.setattr(solver_parts, "code_digest", lambda modules: "other")
+    assert solvers.main(options) == 0 and parts() == 3
+    assert (
+        solvers.main([*options[:-2], "--out", str(tmp_path / "b.json"), "--rows", "16", "24", "--seeds", "1", "2", "3"])
+        == 2
+    )
+
+
+def test_pictures_of_each_solver_are_kept_and_compared(tiny_folder, tmp_path, monkeypatch):
+    """The tiny model draws nothing: whatever its judge says, every row is there, paired, and drawn once."""
+    concept = get_concept("golf")
+    concept = replace(concept, settings=cr.Settings(0.2, 1, 2, 1.5))
+    for module in (solvers, solver_parts):
+        monkeypatch.setattr(module, "get_concept", lambda _: concept)
+    out = tmp_path / "solvers.json"
+    options = [
+        "--model",
+        str(tiny_folder),
+        "--concepts",
+        "golf",
+        "--rows",
+        "--others",
+        "0",
+        "--images",
+        "2",
+        "--retained",
+        "2",
+    ]
+    options += ["--draw", "conditional", "paper", "--out", str(out)]
+    assert solvers.main(options) == 0
+    result = json.loads(out.read_text())
+    assert result["base"] == "conditional · max, K = 0.6" and len(result["erased"]) == 2 + 2 * len(solver_parts.RULES)
+    assert result["erased"][result["base"]]["minus_base"][0] == 0 and result["sampling"]
+    monkeypatch.setattr(solver_parts, "draw", lambda *_: pytest.fail("drawn again"))
+    assert solvers.main(options) == 0
+    assert "| paper · average, K = 0.6 |" in benchmarks_page.solvers(result)
 
 
 def test_two_processes_count_what_one_does(tmp_path):
@@ -154,7 +208,7 @@ def test_two_processes_count_what_one_does(tmp_path):
 
 def test_stages_of_training_are_counted_once_and_shown(tiny_folder, tmp_path, monkeypatch):
     concept = cr.Concept("cat", ("a cat", "cat"), ("a", ""), settings=cr.Settings(0.2, 1, 2))
-    monkeypatch.setattr(solvers, "get_concept", lambda _: concept)
+    monkeypatch.setattr(solver_parts, "get_concept", lambda _: concept)
     folder, out = tmp_path / "stage", tmp_path / "solvers.json"
     shutil.copytree(tiny_folder, folder)
     options = ["--concepts", "--rows", "--others", "0", "--out", str(out), "--stages", str(tiny_folder), str(folder)]
@@ -241,4 +295,4 @@ def test_the_random_model_is_located_and_attacked(tmp_path, monkeypatch):
     options = ["--model", "sd15-random", "--parts", "locate", "attack", "--repeats", "1", "--out", str(tmp_path)]
     assert pipeline.main(options) == 0
     rows = common.read_table(tmp_path / "pipeline-sd15-random-cpu.csv")
-    assert [r["name"] for r in rows] == ["plain sampling", "locate", "conditional", "prior"]
+    assert [r["name"] for r in rows] == ["plain sampling", "locate", "paper", "conditional", "prior"]

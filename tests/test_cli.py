@@ -78,6 +78,20 @@ def test_locate_prune_revive_obfuscate(tiny_folder, mask_file, tmp_path, capsys)
         assert torch.equal(w, expected[name])
 
 
+def test_a_hidden_scar_is_not_told_in_the_header(tiny_folder, mask_file, tmp_path, capsys):
+    pruned, hidden = tmp_path / "pruned", tmp_path / "hidden"
+    main(["prune", str(tiny_folder), "--masks", str(mask_file), "--out", str(pruned)])
+    capsys.readouterr()
+    assert main(["obfuscate", str(pruned), "--masks", str(mask_file), "--out", str(hidden), "--json"]) == 0
+    assert "seed" not in json.loads(capsys.readouterr().out)
+    for file in hidden.rglob("*.safetensors"):
+        with safe_open(file, "pt") as f:
+            assert "conceptrevive" not in (f.metadata() or {})
+    again = tmp_path / "again"
+    assert main(["obfuscate", str(pruned), "--masks", str(mask_file), "--out", str(again), "--seed", "1"]) == 0
+    assert "leave --seed out" in capsys.readouterr().err
+
+
 def test_other_tensors_and_metadata_are_kept(tiny_folder, mask_file, tmp_path):
     out = tmp_path / "pruned"
     main(["prune", str(tiny_folder), "--masks", str(mask_file), "--out", str(out)])
@@ -209,3 +223,21 @@ def test_pickle_only_models_are_refused(tiny_folder, mask_file, tmp_path, capsys
     weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
     assert "pickle files" in fails(capsys, "prune", copy, "--masks", mask_file, "--out", tmp_path / "out")
+
+
+def test_the_table_of_concepts_follows_the_model(tiny_folder, tmp_path, capsys):
+    out = str(tmp_path / "m.safetensors")
+    said = fails(capsys, "locate", str(tiny_folder), "--concept", "golf ball", "--out", out)
+    assert (
+        "'golf ball' is in the table 'paper'" in said
+        and "--preset paper" in said
+        and not (tmp_path / "m.safetensors").exists()
+    )
+    assert "no pocket concept 'nonsense'" in fails(capsys, "locate", "pocket", "--concept", "nonsense", "--out", out)
+
+
+def test_outputs_that_cannot_be_written_are_named_before_the_work(tiny_folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert "is a file" in fails(capsys, "demo", "--out", str(tmp_path / "file"))
+    assert "is a folder" in fails(capsys, "locate", "pocket", "--concept", "golf", "--out", str(tmp_path))
+    assert "retained is -1" in fails(capsys, "evaluate", str(tiny_folder), "--concept", "golf", "--retained", "-1")

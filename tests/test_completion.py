@@ -320,3 +320,24 @@ def test_unknown_solver(missing):
         cr.ConceptReviveError, match="solver 'magic' is unknown: choose one of conditional, paper, nuclear, "
     ):
         cr.complete(truth, mask, solver="magic")
+
+
+def test_what_cannot_be_completed_is_named():
+    weight = torch.randn(4, 8)
+    with pytest.raises(cr.ConceptReviveError, match="max_iterations is 0: it must be at least 1"):
+        cr.complete(weight, max_iterations=0)
+    with pytest.raises(cr.ConceptReviveError, match="no weights for b"):
+        cr.complete_all({"a": weight}, {"b": weight > 0})
+    with pytest.raises(cr.ConceptReviveError, match="float8_e4m3fn cannot be computed with: convert the weight"):
+        cr.complete(weight.to(torch.float8_e4m3fn))
+    assert cr.revive(torch.zeros(3, 0)).shape == (3, 0)
+
+
+def test_a_layer_that_does_not_settle_leaves_the_others_verdict(one_thread):
+    """Solved together, each layer still has its own `converged`."""
+    g = torch.Generator().manual_seed(0)
+    easy, hard = torch.randn(16, 64, generator=g), torch.randn(16, 64, generator=g)
+    masks = {"easy": torch.zeros(16, 64, dtype=torch.bool), "hard": torch.rand(16, 64, generator=g) < 0.4}
+    masks["easy"][0, 0] = True
+    done = cr.complete_all({"easy": easy, "hard": hard}, masks, max_iterations=2, ridge=1e-3)
+    assert done["easy"].converged and not done["hard"].converged

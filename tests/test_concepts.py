@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +13,17 @@ import torch
 import conceptrevive as cr
 import conceptrevive.evaluation as evaluation
 from conceptrevive import world as W
-from conceptrevive.concepts import ARTISTS, CHURCH_PLACES, HUMANS, IMAGENET_OBJECTS, PAPER_SCENES, RESNET50, THINGS
+from conceptrevive.concepts import (
+    ARTISTS,
+    CHURCH_PLACES,
+    HUMANS,
+    IMAGENET_OBJECTS,
+    PAPER_SCENES,
+    POCKET_SETTINGS,
+    RESNET50,
+    THINGS,
+)
+from conceptrevive.judges import classifier
 
 POCKET, PAPER = cr.pocket_concepts(), cr.paper_concepts()
 ALL = [*POCKET.values(), *PAPER.values()]
@@ -304,3 +316,17 @@ def test_unpaired_prompts():
         cr.ConceptReviveError, match="concept 'x' has 2 target and 1 base prompts: give at least one, in pairs"
     ):
         cr.Concept("x", ("a", "b"), ("c",))
+
+
+def test_the_concepts_that_the_book_shows_can_be_read(tmp_path):
+    page = (Path(__file__).parent.parent / "book/your-own.md").read_text()
+    files = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    assert len(files) == 3
+    for text in files:
+        path = tmp_path / "own.yaml"
+        path.write_text(text)
+        concept = cr.Concept.from_yaml(path)
+        assert len(concept.target_prompts) >= 3 and (concept.labels or concept.clip_pair)
+        if concept.judge == "pocket":
+            classifier("pocket").check([concept.labels, *(p.labels for p in concept.retained)])
+            assert concept.settings == POCKET_SETTINGS

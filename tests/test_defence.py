@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import conceptrevive as cr
-from conceptrevive.defence import SIGMA
+from conceptrevive.defence import SIGMA, redrawn_positions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -39,14 +39,14 @@ def test_standard_deviation(sigma, relative):
 
 def test_default_is_a_quarter_of_each_layers_spread():
     weights, masks = layers()
-    a, b = cr.obfuscate(weights, masks), cr.obfuscate(weights, masks, sigma=0.25, relative=True)
+    a, b = cr.obfuscate(weights, masks, seed=0), cr.obfuscate(weights, masks, sigma=0.25, relative=True, seed=0)
     assert SIGMA == 0.25 and all(torch.equal(a[n], b[n]) for n in a)
 
 
 def test_masked_values_do_not_matter():
     weights, masks = layers()
     loud = {n: w.masked_fill(masks[n], 1e3) for n, w in weights.items()}
-    a, b = cr.obfuscate(weights, masks), cr.obfuscate(loud, masks)
+    a, b = cr.obfuscate(weights, masks, seed=0), cr.obfuscate(loud, masks, seed=0)
     assert all(torch.equal(a[n], b[n]) for n in a)
 
 
@@ -81,6 +81,29 @@ def test_seed():
     both = masks["a"] & masks["b"]
     x, y = a["a"][both], a["b"][both]
     assert abs(float(torch.corrcoef(torch.stack([x, y]))[0, 1])) < 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_noise_of_a_known_seed_is_found_and_secret_noise_is_not(dtype):
+    weights, masks = layers(dtype)
+    known, secret = cr.obfuscate(weights, masks, seed=3), cr.obfuscate(weights, masks)
+    for n, guess in redrawn_positions(known, 3).items():
+        assert guess[masks[n]].float().mean() > 0.97
+        assert guess[~masks[n]].float().mean() < (0.01 if dtype != torch.bfloat16 else 0.05)
+    for weights, seed in ((known, 4), (secret, 3), (secret, 0)):
+        for n, guess in redrawn_positions(weights, seed).items():
+            assert guess[masks[n]].float().mean() < 0.05
+
+
+def test_noise_without_a_seed_is_new_each_time_and_as_wide():
+    weights, masks = layers()
+    torch.manual_seed(0)
+    a = cr.obfuscate(weights, masks, sigma=1.0)
+    torch.manual_seed(0)
+    b = cr.obfuscate(weights, masks, sigma=1.0)
+    for n, spread in SPREAD.items():
+        assert (a[n] != b[n])[masks[n]].float().mean() > 0.99
+        assert float(a[n][masks[n]].std()) == pytest.approx(spread, rel=0.04)
 
 
 def test_sigma_zero_is_pruning():

@@ -120,7 +120,7 @@ def concept_power(name: str, ratios, sigmas) -> dict:
         for rule, top_k in itertools.product(("max", "average", "sample"), (0.6, 1.0)):
             edits[f"revived {rule} {top_k:g}"] = cr.revive(pruned, masks, top_k=top_k, magnitude=rule)
         for sigma in sigmas:
-            edits[f"noise {sigma:g}"] = cr.obfuscate(weights, masks, sigma=sigma)
+            edits[f"noise {sigma:g}"] = cr.obfuscate(weights, masks, sigma=sigma, seed=0)
         g = torch.Generator().manual_seed(0)
         anywhere = {n: torch.rand(w.shape, generator=g) < masks[n].float().mean() for n, w in weights.items()}
         edits["pruned at random"] = cr.prune(weights, anywhere)
