@@ -140,8 +140,10 @@ def pipeline(rows: list[dict], facts: dict) -> str:
     ]  # fmt: skip
     return (
         table(header, cells)
-        + "\nRatio: of locating, its time to plain sampling's; of editing, the memory added to the "
-        f"file's size. Model: {rows[0]['model']}. Machine: {facts['device_name']}.\n" + made_by(facts)
+        + "\nRatio: of editing, the memory added to the file's size; of locating, its time to plain sampling's, turn by turn; "
+        "of the attack, the paper's loop's time to each solver's, on masks that `locate` drew. Drawn as "
+        f"`{facts['sampling']}` but for the last rows. Model: {rows[0]['model']}. Machine: {facts['device_name']}.\n"
+        + made_by(facts)
     )
 
 
