@@ -36,6 +36,7 @@ def parse_device(name: str | torch.device | None) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
+    # torch raises any of these, AssertionError where it was built without CUDA.
     except (RuntimeError, AssertionError, NotImplementedError) as e:
         raise ConceptReviveError(
             f"device {str(name)!r} cannot be used here ({str(e).splitlines()[0]}): try 'cpu'"
