@@ -11,7 +11,7 @@ FULL := .venv/.full
 # Not under a folder named _build: nbmake collects nothing there.
 BOOK := build/book
 NOTEBOOKS := build/notebooks.stamp
-SOURCES := $(wildcard notebooks/*.py notebooks/*.ipynb conceptrevive/*.py) $(shell find conceptrevive/assets -type f 2>/dev/null)
+SOURCES := $(wildcard notebooks/*.py notebooks/*.ipynb) $(shell find conceptrevive -name "*.py") $(shell find conceptrevive/assets -type f 2>/dev/null)
 
 export HF_HUB_DISABLE_TELEMETRY := 1
 
@@ -50,24 +50,24 @@ test-slow: $(FULL)
 lint: $(FULL)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python tools/notebooks.py --check
+	$(BIN)/python -m pages.notebooks --check
 
 format: $(FULL)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 sync: $(FULL)
-	$(BIN)/python tools/notebooks.py
+	$(BIN)/python -m pages.notebooks
 
 # Notebooks run in a copy, so that outputs never reach the sources; they run again when the package changes. Figures come from
 # the notebook's own backend, whatever MPLBACKEND says outside.
 $(NOTEBOOKS): $(SOURCES) | $(FULL)
-	$(BIN)/python tools/notebooks.py --check
+	$(BIN)/python -m pages.notebooks --check
 	rm -rf $(BOOK)/notebooks
 	mkdir -p $(BOOK)/notebooks
 	cp notebooks/*.ipynb $(BOOK)/notebooks/
 	env -u MPLBACKEND HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --nbmake --nbmake-timeout=900 --overwrite --durations=0 $(BOOK)/notebooks
-	$(BIN)/python tools/notebooks.py --ran $(BOOK)/notebooks
+	$(BIN)/python -m pages.notebooks --ran $(BOOK)/notebooks
 	@touch $@
 
 notebooks: $(NOTEBOOKS)
@@ -97,24 +97,24 @@ train: $(FULL)
 measure: $(FULL)
 	test -d .artwork/node_modules/@iconify-json/noto || $(MAKE) artwork
 	$(BIN)/python -m training.quality $(if $(wildcard runs/control/config.json),--control runs/control) --out results/pocket/quality.json
-	$(BIN)/python -m conceptrevive.phenomenon --workers 2 --out results/pocket/phenomenon.json
+	$(BIN)/python -m conceptrevive.experiments.phenomenon --workers 2 --out results/pocket/phenomenon.json
 	$(MAKE) card
 
 # The audit's false positives and power, and the limits that follow; goes on where it stopped.
 rates: $(FULL)
-	$(BIN)/python -m training.audit_rates --out results/audit/rates.json --install
+	$(BIN)/python -m calibration.rates --out results/audit/rates.json --install
 
 card: $(FULL)
-	$(BIN)/python tools/model_card.py
+	$(BIN)/python -m pages.model_card
 
 # Three quarters of an hour on two cores for `bench`, hours for `solvers`; both go on where they stopped. ARGS=--quick rehearses `bench`.
 bench: $(FULL)
 	$(BIN)/python -m benchmarks $(ARGS)
-	$(BIN)/python -m tools.benchmarks_page
+	$(BIN)/python -m pages.benchmarks
 
 solvers: $(FULL)
 	$(BIN)/python -m benchmarks.solvers --workers 2 $(ARGS)
-	$(BIN)/python -m tools.benchmarks_page
+	$(BIN)/python -m pages.benchmarks
 
 clean:
 	rm -rf build demo dist *.egg-info .pytest_cache .ruff_cache .hypothesis

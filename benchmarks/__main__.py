@@ -21,14 +21,29 @@ def main() -> int:
     ap.add_argument("--quick", action="store_true", help="smallest shapes, one repeat")
     ap.add_argument("--device", default="cpu")
     ap.add_argument("--threads", default=None)
-    ap.add_argument("--out", default=None, help=f"default: results/benchmarks; with --quick {QUICK_OUT}")
+    ap.add_argument(
+        "--out", default=None, help=f"default: results/benchmarks; with --quick {QUICK_OUT}"
+    )
     args = ap.parse_args()
     args.out = args.out or (QUICK_OUT if args.quick else None)
-    shared = [x for key in ("device", "threads", "out") if (v := getattr(args, key)) for x in (f"--{key}", v)]
+    shared = [
+        x
+        for key in ("device", "threads", "out")
+        if (v := getattr(args, key))
+        for x in (f"--{key}", v)
+    ]
     code = completion.main([*shared, *(QUICK_COMPLETION if args.quick else [])])
     code = code or pipeline.main([*shared, *(QUICK_PIPELINE if args.quick else [])])
     if not code and args.device != "cpu":
-        large = ["--model", "sd15-random", "--parts", "locate", "attack", "--repeats", "1" if args.quick else "3"]
+        large = [
+            "--model",
+            "sd15-random",
+            "--parts",
+            "locate",
+            "attack",
+            "--repeats",
+            "1" if args.quick else "3",
+        ]
         code = pipeline.main([*shared, *large])
     return code
 

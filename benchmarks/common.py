@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
+from conceptrevive.experiments.provenance import provenance, write_json
 from conceptrevive.files import replacing
-from conceptrevive.provenance import provenance, write_json
 
 RESULTS = Path(__file__).parent.parent / "results/benchmarks"
 
@@ -47,7 +47,9 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def alternate(calls: Mapping[str, Callable], repeats: int, device: torch.device, warm: bool = True) -> dict[str, Run]:
+def alternate(
+    calls: Mapping[str, Callable], repeats: int, device: torch.device, warm: bool = True
+) -> dict[str, Run]:
     """Time several calls in turns: a, b, c, a, b, c, …, so that whatever else the machine does meets them all.
 
     Args:
@@ -111,7 +113,9 @@ def _status(key: str) -> int:
     return int(lines[key].split()[0]) * 1024
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 1024, repeats: int = 5) -> float:
+def matmul_rate(
+    device: torch.device, dtype: torch.dtype, size: int = 1024, repeats: int = 5
+) -> float:
     """Floating-point operations a second of a square matrix product, the best of `repeats`."""
     a = torch.randn(size, size, device=device, dtype=dtype)
     run = alternate({"matmul": lambda: a @ a}, repeats, device)["matmul"]
@@ -125,20 +129,27 @@ def device_name(device: torch.device) -> str:
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), model)
+        model = next(
+            (x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), model
+        )
     except OSError:
         pass
     return f"{model}, {torch.get_num_threads()} threads"
 
 
-def write_table(name: str, rows: Sequence[Mapping], out: Path, seed: int, device: torch.device, **facts) -> None:
+def write_table(
+    name: str, rows: Sequence[Mapping], out: Path, seed: int, device: torch.device, **facts
+) -> None:
     """`<name>.csv` with one line per row, and `<name>.json` beside it saying how it came about."""
     keys = list(dict.fromkeys(k for row in rows for k in row))
     with replacing(out / f"{name}.csv") as temporary, open(temporary, "w", newline="") as f:
         writer = csv.DictWriter(f, keys)
         writer.writeheader()
         writer.writerows({k: _short(v) for k, v in row.items()} for row in rows)
-    write_json(out / f"{name}.json", {**provenance(seed, str(device)), "device_name": device_name(device), **facts})
+    write_json(
+        out / f"{name}.json",
+        {**provenance(seed, str(device)), "device_name": device_name(device), **facts},
+    )
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

@@ -18,21 +18,38 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.common import RESULTS, Run, alternate, device_name, matmul_rate, ratio, read_table, write_table
+from benchmarks.common import (
+    RESULTS,
+    Run,
+    alternate,
+    device_name,
+    matmul_rate,
+    ratio,
+    read_table,
+    write_table,
+)
 from benchmarks.matrices import SHAPES, SPECTRUM, concept_mask, structured
-from conceptrevive.completion import complete, complete_all, working_device
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models import parse_device
-from conceptrevive.provenance import code_digest
-from conceptrevive.softimpute import soft_impute
-from conceptrevive.statistics import paired_difference
+from conceptrevive.experiments.provenance import code_digest
+from conceptrevive.intervals import paired_difference
+from conceptrevive.models.pipeline import parse_device
+from conceptrevive.revival.completion.softimpute import soft_impute
+from conceptrevive.revival.completion.solvers import complete, complete_all, working_device
 
 #: Modules whose code is timed.
 CODE = (
     "benchmarks.matrices",
     *(
-        f"conceptrevive.{m}"
-        for m in ("completion", "conditional", "covariance", "hidden", "joint", "prior", "softimpute")
+        f"conceptrevive.revival.completion.{m}"
+        for m in (
+            "solvers",
+            "conditional",
+            "covariance",
+            "holdout",
+            "joint",
+            "prior",
+            "softimpute",
+        )
     ),
 )
 OURS = ("conditional", "prior", "nuclear", "joint")
@@ -50,34 +67,53 @@ def one_layer(name: str, d: int, n: int, args, device: torch.device) -> list[dic
     weight, gaps, truth = truth.masked_fill(mask, 0).to(device), mask.to(device), truth.to(device)
     exact, where = weight.to(working_device(device)).double(), gaps.to(working_device(device))
     loop = alternate(
-        {"paper": lambda: complete(weight, gaps, solver="paper", max_iterations=args.limit)}, 1, device, False
+        {"paper": lambda: complete(weight, gaps, solver="paper", max_iterations=args.limit)},
+        1,
+        device,
+        False,
     )
     done = loop["paper"].result
-    sweeps = {f: lambda f=f: soft_impute(exact, where, args.sweeps, 1e-300, f) for f in ("gram", "svd")}
+    sweeps = {
+        f: lambda f=f: soft_impute(exact, where, args.sweeps, 1e-300, f) for f in ("gram", "svd")
+    }
     slow = {} if d <= 640 else alternate({"svd": sweeps.pop("svd")}, 1, device, warm=False)
-    turns = alternate({s: lambda s=s: complete(weight, gaps, solver=s) for s in OURS} | sweeps, args.repeats, device)
+    turns = alternate(
+        {s: lambda s=s: complete(weight, gaps, solver=s) for s in OURS} | sweeps,
+        args.repeats,
+        device,
+    )
     runs = {"paper": loop["paper"]} | {s: turns[s] for s in OURS}
     forms = {f: (turns | slow)[f] for f in ("gram", "svd")}
     signs = done.weight.sign()[gaps]
     right = {s: ((r.result.weight.sign() == truth.sign())[gaps]).tolist() for s, r in runs.items()}
     rows = []
     for solver, run in runs.items():
-        gain, _ = paired_difference(right[solver], right["paper"])  # of one layer: no interval, see `signs`
+        gain, _ = paired_difference(
+            right[solver], right["paper"]
+        )  # of one layer: no interval, see `signs`
         row = _row(name, d, n, 1, solver, run, args, device) | {
-            "iterations": run.result.iterations, "converged": run.result.converged, "pruned": len(right[solver]),
+            "iterations": run.result.iterations,
+            "converged": run.result.converged,
+            "pruned": len(right[solver]),
             "sign_accuracy": sum(right[solver]) / len(right[solver]),
             "minus_paper": gain,
             "same_signs": float((run.result.weight.sign()[gaps] == signs).double().mean()),
-        }  # fmt: skip
+        }
         for form, other in forms.items():
             whole = other.median / args.sweeps * done.iterations
             row[f"speedup_{form}_extrapolated"] = whole / run.median
         rows.append(row)
     for form, run in forms.items():
-        whole = Run(tuple(t / args.sweeps * done.iterations for t in run.seconds), run.peak_mb, None)
+        whole = Run(
+            tuple(t / args.sweeps * done.iterations for t in run.seconds), run.peak_mb, None
+        )
         rows.append(
             _row(name, d, n, 1, f"paper ({form})", whole, args, device)
-            | {"iterations": done.iterations, "converged": done.converged, "extrapolated_from_sweeps": args.sweeps}
+            | {
+                "iterations": done.iterations,
+                "converged": done.converged,
+                "extrapolated_from_sweeps": args.sweeps,
+            }
         )
     return rows
 
@@ -94,7 +130,10 @@ def all_layers(name: str, args, device: torch.device, single: list[dict]) -> lis
         for i in range(count):
             w = structured(d, n, args.seed + i)
             mask = concept_mask(w, args.seed + i)
-            weights[f"{d}.{i}"], masks[f"{d}.{i}"] = w.masked_fill(mask, 0).to(device), mask.to(device)
+            weights[f"{d}.{i}"], masks[f"{d}.{i}"] = (
+                w.masked_fill(mask, 0).to(device),
+                mask.to(device),
+            )
 
     def loop() -> None:
         for n, w in weights.items():
@@ -108,7 +147,9 @@ def all_layers(name: str, args, device: torch.device, single: list[dict]) -> lis
         calls["loop"] = loop
     runs = alternate(calls, args.repeats, device)
     total = sum(count for *_, count in SHAPES[name])
-    rows = [_row(name, "all", "all", total, s, r, args, device) for s, r in runs.items() if s != "loop"]
+    rows = [
+        _row(name, "all", "all", total, s, r, args, device) for s, r in runs.items() if s != "loop"
+    ]
     if sweeps:
         # Layers weigh by their arithmetic: sweeps differ from width to width.
         work = {d: FLOPS["gram"](d, n) * count for d, n, count in SHAPES[name]}
@@ -117,7 +158,9 @@ def all_layers(name: str, args, device: torch.device, single: list[dict]) -> lis
         for row, solver in zip(rows, list(calls)[: len(rows)], strict=True):
             middle, low, high = ratio(whole, runs[solver])
             row |= {"speedup_gram_extrapolated": middle, "speedup_low": low, "speedup_high": high}
-            row["speedup_svd_extrapolated"] = sum(svd[d] * count for d, _, count in SHAPES[name]) / row["seconds"]
+            row["speedup_svd_extrapolated"] = (
+                sum(svd[d] * count for d, _, count in SHAPES[name]) / row["seconds"]
+            )
         rows.append(
             _row(name, "all", "all", total, "paper (gram)", whole, args, device)
             | {"extrapolated_from_sweeps": args.sweeps}
@@ -127,27 +170,44 @@ def all_layers(name: str, args, device: torch.device, single: list[dict]) -> lis
 
 def _settings(args) -> str:
     """What rows depend on besides the machine: rows of other settings, or of other code, are measured again."""
-    return (
-        f"seed {args.seed}, {args.repeats} repeats, {args.sweeps} sweeps, limit {args.limit}, code {code_digest(CODE)}"
-    )
+    return f"seed {args.seed}, {args.repeats} repeats, {args.sweeps} sweeps, limit {args.limit}, code {code_digest(CODE)}"
 
 
 def _row(name, d, n, layers, solver: str, run: Run, args, device) -> dict:
     return {
-        "set": name, "rows": d, "columns": n, "layers": layers, "solver": solver, "device": str(device),
-        "threads": torch.get_num_threads(), "machine": device_name(device), "torch": torch.__version__, "repeats": len(run.seconds), "seconds": run.median,
-        "seconds_low": min(run.seconds), "seconds_high": max(run.seconds), "peak_mb": run.peak_mb, "settings": _settings(args),
-    }  # fmt: skip
+        "set": name,
+        "rows": d,
+        "columns": n,
+        "layers": layers,
+        "solver": solver,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "machine": device_name(device),
+        "torch": torch.__version__,
+        "repeats": len(run.seconds),
+        "seconds": run.median,
+        "seconds_low": min(run.seconds),
+        "seconds_high": max(run.seconds),
+        "peak_mb": run.peak_mb,
+        "settings": _settings(args),
+    }
 
 
 def main(argv=None) -> int:
     """Command line."""
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     ap.add_argument("--sets", nargs="*", default=list(SHAPES), choices=list(SHAPES))
     ap.add_argument("--device", default="cpu")
     ap.add_argument("--threads", type=int, default=None)
     ap.add_argument("--repeats", type=int, default=3)
-    ap.add_argument("--sweeps", type=int, default=5, help="sweeps of the loop timed where it does not run to its stop")
+    ap.add_argument(
+        "--sweeps",
+        type=int,
+        default=5,
+        help="sweeps of the loop timed where it does not run to its stop",
+    )
     ap.add_argument("--limit", type=int, default=500, help="most sweeps of the loop")
     ap.add_argument("--seed", type=int, default=0)
     ap.add_argument("--fresh", action="store_true", help="measure again what is there")
@@ -162,13 +222,17 @@ def main(argv=None) -> int:
         torch.set_num_threads(args.threads)
     name = "completion" if device.type == "cpu" else f"completion-{device.type}"
     same = {
-        "threads": str(torch.get_num_threads()), "machine": device_name(device), "torch": torch.__version__,
+        "threads": str(torch.get_num_threads()),
+        "machine": device_name(device),
+        "torch": torch.__version__,
         "settings": _settings(args),
-    }  # fmt: skip
+    }
     found = [] if args.fresh else read_table(args.out / f"{name}.csv")
     rows: list[dict] = [r for r in found if {k: r.get(k) for k in same} == same]
     rates = {
-        str(t).removeprefix("torch."): matmul_rate(working_device(device) if t == torch.float64 else device, t)
+        str(t).removeprefix("torch."): matmul_rate(
+            working_device(device) if t == torch.float64 else device, t
+        )
         for t in (torch.float32, torch.float64)
     }
     facts = {"spectrum": SPECTRUM, "matmul_flops_per_second": rates, "sweeps_timed": args.sweeps}
@@ -196,7 +260,11 @@ def _say(rows: list[dict]) -> None:
         speed = r.get("speedup_gram_extrapolated")
         ratio_text = f"  {float(speed):8.1f}x the loop" if speed not in (None, "") else ""
         right = r.get("sign_accuracy")
-        sign = f"  signs {float(right):.3f}" if right not in (None, "") and not math.isnan(float(right)) else ""
+        sign = (
+            f"  signs {float(right):.3f}"
+            if right not in (None, "") and not math.isnan(float(right))
+            else ""
+        )
         peak = f"  {float(r['peak_mb']):7.0f} MiB" if r["peak_mb"] not in (None, "") else ""
         print(
             f"{r['set']:7} {r['rows']!s:>5} {r['solver']:14} {float(r['seconds']):9.3f} s{peak}{sign}{ratio_text}",

@@ -12,12 +12,12 @@ from safetensors import safe_open
 from scipy import stats
 
 from benchmarks.matrices import concept_mask, structured
-from conceptrevive.completion import Completion, complete, complete_all
-from conceptrevive.covariance import ledoit_wolf
-from conceptrevive.masks import prune
-from conceptrevive.models import ASSETS
-from conceptrevive.prior import sign_probability
-from conceptrevive.revival import retain_signs
+from conceptrevive.files import ASSETS
+from conceptrevive.revival.completion.covariance import ledoit_wolf
+from conceptrevive.revival.completion.prior import sign_probability
+from conceptrevive.revival.completion.solvers import Completion, complete, complete_all
+from conceptrevive.revival.signs import retain_signs
+from conceptrevive.unlearning.masks import prune
 
 Weights = dict[str, torch.Tensor]
 BINS = (0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -27,24 +27,36 @@ WIDE = 2
 RELIABLE = "prior + side"
 #: Weights trained on other tasks that come with the package, by what they belong to.
 OTHERS = {
-    "classifier": "classifier/model.safetensors", "autoencoder": "pocket/vae/diffusion_pytorch_model.safetensors",
-    "text encoder": "pocket/text_encoder/model.safetensors", "rest of the denoiser": "pocket/unet/diffusion_pytorch_model.safetensors",
-}  # fmt: skip
+    "classifier": "classifier/model.safetensors",
+    "autoencoder": "pocket/vae/diffusion_pytorch_model.safetensors",
+    "text encoder": "pocket/text_encoder/model.safetensors",
+    "rest of the denoiser": "pocket/unet/diffusion_pytorch_model.safetensors",
+}
 
 
 def _ledoit_wolf(pruned: Weights, masks: Weights, side) -> dict[str, Completion]:
-    return {n: complete(w, masks[n], ridge=float(ledoit_wolf(w.float())), name=n) for n, w in pruned.items()}
+    return {
+        n: complete(w, masks[n], ridge=float(ledoit_wolf(w.float())), name=n)
+        for n, w in pruned.items()
+    }
 
 
 def _solver(name: str, informed: bool = False) -> Callable:
-    return lambda pruned, masks, side: complete_all(pruned, masks, solver=name, side=side if informed else None)
+    return lambda pruned, masks, side: complete_all(
+        pruned, masks, solver=name, side=side if informed else None
+    )
 
 
 SOLVERS: dict[str, Callable] = {
-    "paper": _solver("paper"), "nuclear": _solver("nuclear"), "conditional": _solver("conditional"),
-    "conditional, Ledoit-Wolf": _ledoit_wolf, "conditional + side": _solver("conditional", True),
-    "prior": _solver("prior"), "prior + side": _solver("prior", True), "joint": _solver("joint"),
-}  # fmt: skip
+    "paper": _solver("paper"),
+    "nuclear": _solver("nuclear"),
+    "conditional": _solver("conditional"),
+    "conditional, Ledoit-Wolf": _ledoit_wolf,
+    "conditional + side": _solver("conditional", True),
+    "prior": _solver("prior"),
+    "prior + side": _solver("prior", True),
+    "joint": _solver("joint"),
+}
 
 
 def count_signs(original: Weights, done: dict[str, Completion]) -> list[dict]:
@@ -55,11 +67,14 @@ def count_signs(original: Weights, done: dict[str, Completion]) -> list[dict]:
         kept = retain_signs(c)
         rows.append(
             {
-                "layer": name, "n": int(c.mask.sum()), "right": int(((c.weight.sign() == truth) & c.mask).sum()),
-                "n_top": int((kept != 0).sum()), "right_top": int(((kept == truth) & (kept != 0)).sum()),
+                "layer": name,
+                "n": int(c.mask.sum()),
+                "right": int(((c.weight.sign() == truth) & c.mask).sum()),
+                "n_top": int((kept != 0).sum()),
+                "right_top": int(((kept == truth) & (kept != 0)).sum()),
                 "converged": c.converged,
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -69,16 +84,21 @@ def count_reliability(original: Weights, pruned: Weights, masks: Weights, side) 
     for name, w in pruned.items():
         if masks[name].all(1).any() or not masks[name].any():
             continue
-        p = sign_probability(w.float(), masks[name], side=None if side is None else side[name].float(), name=name)
+        p = sign_probability(
+            w.float(), masks[name], side=None if side is None else side[name].float(), name=name
+        )
         stated, right = p.probability[masks[name]], (p.sign == original[name].sign())[masks[name]]
         at = torch.bucketize(stated, stated.new_tensor(BINS[1:-1]), right=True)
         for i, low in enumerate(BINS[:-1]):
             rows.append(
                 {
-                    "layer": name, "low": low, "n": int((at == i).sum()), "right": int(right[at == i].sum()),
+                    "layer": name,
+                    "low": low,
+                    "n": int((at == i).sum()),
+                    "right": int(right[at == i].sum()),
                     "stated": float(stated[at == i].double().sum()),
                 }
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -89,7 +109,9 @@ def signs(original: Weights, masks: Weights, side) -> dict[str, list[dict]]:
     return {s: count_signs(original, run(pruned, masks, side)) for s, run in able.items()}
 
 
-def share(rows: list[dict], key: str, n_key: str, minus: list[dict] | None = None) -> tuple[float, list[float]]:
+def share(
+    rows: list[dict], key: str, n_key: str, minus: list[dict] | None = None
+) -> tuple[float, list[float]]:
     """Pooled share right, or its difference from that of `minus`, with its 95 % interval over layers.
 
     The entries of a layer stand or fall together, so layers are what is drawn: the variance is that of a ratio of sums
@@ -127,10 +149,14 @@ def accuracy(units: dict[str, list[dict]], top: bool = False) -> dict[str, dict]
         value, interval = share(rows, key, n_key)
         gain, bounds = share(rows, key, n_key, units["paper"])
         out[solver] = {
-            "value": value, "interval": interval, "minus_paper": gain, "minus_paper_interval": bounds,
-            "n": sum(r[n_key] for r in rows), "layers": len({r["layer"] for r in rows}),
+            "value": value,
+            "interval": interval,
+            "minus_paper": gain,
+            "minus_paper_interval": bounds,
+            "n": sum(r[n_key] for r in rows),
+            "layers": len({r["layer"] for r in rows}),
             "converged": sum(r["converged"] for r in rows) / len(rows),
-        }  # fmt: skip
+        }
     return out
 
 
@@ -142,7 +168,16 @@ def reliability(parts: list[list[dict]]) -> list[dict]:
         n = sum(r["n"] for r in rows)
         value, interval = share(rows, "right", "n") if rows else (float("nan"), [float("nan")] * 2)
         stated = sum(r["stated"] for r in rows) / max(1, n)
-        out.append({"low": low, "high": high, "stated": stated, "value": value, "interval": interval, "n": n})
+        out.append(
+            {
+                "low": low,
+                "high": high,
+                "stated": stated,
+                "value": value,
+                "interval": interval,
+                "n": n,
+            }
+        )
     return out
 
 
@@ -154,14 +189,22 @@ def known_structure(shapes, seeds: Sequence[int], noise: tuple[float, ...]) -> l
             units: dict[str, list[dict]] = {}
             for seed in seeds:
                 weight = structured(d, n, seed, noise=level)
-                counts = signs({f"seed {seed}": weight}, {f"seed {seed}": concept_mask(weight, seed)}, None)
+                counts = signs(
+                    {f"seed {seed}": weight}, {f"seed {seed}": concept_mask(weight, seed)}, None
+                )
                 for s, rows in counts.items():
                     units.setdefault(s, []).extend(rows)
             found = accuracy(units)
             out.append(
-                {"rows": d, "columns": n, "noise": level, "seeds": len(seeds), "counts": bool(found["paper"]["value"] >= 0.60),
-                 "solvers": found}
-            )  # fmt: skip
+                {
+                    "rows": d,
+                    "columns": n,
+                    "noise": level,
+                    "seeds": len(seeds),
+                    "counts": bool(found["paper"]["value"] >= 0.60),
+                    "solvers": found,
+                }
+            )
     return out
 
 
@@ -175,9 +218,13 @@ def trained_matrices(file: Path, count: int, smallest: int = 32) -> Weights:
     with safe_open(file, "pt") as f:
         shapes = {k: f.get_slice(k).get_shape() for k in f.keys() if k.endswith("weight")}
         fit = [
-            k for k, s in shapes.items()
-            if len(s) in (2, 4) and min(s[0], int(np.prod(s[1:]))) >= smallest and "embed" not in k and "ff.net.2" not in k
-        ]  # fmt: skip
+            k
+            for k, s in shapes.items()
+            if len(s) in (2, 4)
+            and min(s[0], int(np.prod(s[1:]))) >= smallest
+            and "embed" not in k
+            and "ff.net.2" not in k
+        ]
         for k in fit[:: max(1, -(-len(fit) // count))] if count else ():
             w = f.get_tensor(k).float().flatten(1)
             out[k] = w.T.contiguous() if w.shape[0] > w.shape[1] else w
@@ -193,11 +240,21 @@ def other_weights(count: int, skill_ratio: float = 0.05) -> list[dict]:
     out = []
     for label, file in OTHERS.items():
         weights = trained_matrices(ASSETS / file, count)
-        masks = {n: concept_mask(w, i, skill_ratio=skill_ratio) for i, (n, w) in enumerate(weights.items())}
+        masks = {
+            n: concept_mask(w, i, skill_ratio=skill_ratio)
+            for i, (n, w) in enumerate(weights.items())
+        }
         for shape, wide in (("wide", True), ("nearly square", False)):
             some = {n: w for n, w in weights.items() if (w.shape[1] >= WIDE * w.shape[0]) == wide}
             if some:
                 found = accuracy(signs(some, {n: masks[n] for n in some}, None))
-                out.append({"weights": label, "shape": shape, "matrices": len(some),
-                            "counts": bool(found["paper"]["value"] >= 0.60), "solvers": found})  # fmt: skip
+                out.append(
+                    {
+                        "weights": label,
+                        "shape": shape,
+                        "matrices": len(some),
+                        "counts": bool(found["paper"]["value"] >= 0.60),
+                        "solvers": found,
+                    }
+                )
     return out

@@ -19,24 +19,40 @@ from benchmarks.signs import (
     known_structure,
     other_weights,
     signs,
-)  # fmt: skip
-from conceptrevive.concepts import get_concept
-from conceptrevive.judges import judge_files
-from conceptrevive.locate import locate
-from conceptrevive.masks import prune
-from conceptrevive.models import ASSETS, load_pipeline, read_side, read_weights, training_note, weight_bytes
-from conceptrevive.phenomenon import Measurer
-from conceptrevive.precision import VARIABLE
-from conceptrevive.provenance import code_digest, provenance, short_hash, write_json
-from conceptrevive.revival import revive_layer
+)
+from conceptrevive.concepts.presets import get_concept
+from conceptrevive.evaluation.judges import judge_files
+from conceptrevive.experiments.phenomenon import Measurer
+from conceptrevive.experiments.provenance import code_digest, provenance, short_hash, write_json
+from conceptrevive.files import ASSETS
+from conceptrevive.models.pipeline import load_pipeline, training_note
+from conceptrevive.models.precision import VARIABLE
+from conceptrevive.models.weights import read_side, read_weights, weight_bytes
+from conceptrevive.revival.attack import revive_layer
+from conceptrevive.unlearning.conceptprune import locate
+from conceptrevive.unlearning.masks import prune
 
 #: Modules that counts of signs depend on, and those that pictures do besides.
 SIGN_CODE = (
-    "benchmarks.matrices", "benchmarks.signs",
-    *(f"conceptrevive.{m}" for m in ("activations", "completion", "conditional", "covariance", "hidden", "joint", "locate",
-                                     "masks", "prior", "revival", "softimpute")),
-)  # fmt: skip
-PICTURE_CODE = (*SIGN_CODE, *(f"conceptrevive.{m}" for m in ("evaluation", "judges", "sampling")))
+    "benchmarks.matrices",
+    "benchmarks.signs",
+    "conceptrevive.unlearning.activations",
+    "conceptrevive.unlearning.conceptprune",
+    "conceptrevive.unlearning.masks",
+    "conceptrevive.revival.attack",
+    "conceptrevive.revival.magnitude",
+    "conceptrevive.revival.signs",
+    *(
+        f"conceptrevive.revival.completion.{m}"
+        for m in ("solvers", "conditional", "covariance", "holdout", "joint", "prior", "softimpute")
+    ),
+)
+PICTURE_CODE = (
+    *SIGN_CODE,
+    "conceptrevive.evaluation.outcomes",
+    "conceptrevive.evaluation.judges",
+    "conceptrevive.models.generation",
+)
 #: Masks by which signs are counted at other stages of training.
 STAGE_CONCEPTS = ("gas pump", "bicycle", "church")
 #: Magnitude rules and the share of signs kept with each; expected values shrink what is unsure, so all are kept.
@@ -65,7 +81,9 @@ def work(args, threads: int, job: tuple[str, Any]) -> dict:
         make = lambda: stage(what, args.seed)  # noqa: E731
     else:
         concept, solver = (what, None) if kind == "signs" else what
-        name = "-".join(["signs", concept] if kind == "signs" else ["pictures", concept, solver or "none"])
+        name = "-".join(
+            ["signs", concept] if kind == "signs" else ["pictures", concept, solver or "none"]
+        )
         facts = [
             *weight_bytes(pipeline(args.model, args.device)),
             how,
@@ -88,7 +106,11 @@ def work(args, threads: int, job: tuple[str, Any]) -> dict:
 def count(args, name: str) -> dict:
     """Signs of one concept: every solver's, and how reliable stated probabilities are."""
     pipe = pipeline(args.model, args.device)
-    original, side, masks = read_weights(pipe), read_side(pipe), _masks(args.model, args.device, name, args.seed)
+    original, side, masks = (
+        read_weights(pipe),
+        read_side(pipe),
+        _masks(args.model, args.device, name, args.seed),
+    )
     return {
         "signs": signs(original, masks, side),
         "reliability": count_reliability(original, prune(original, masks), masks, side),
@@ -103,7 +125,10 @@ def draw(args, name: str, solver: str | None) -> dict[str, dict[str, list[bool]]
     measurer = _measurer(args.model, args.device, args.images, args.retained, args.seed)
     done = None if solver is None else SOLVERS[solver](pruned, masks, read_side(pipe))
     return {
-        v: {"erased": measurer.erased(concept, w), "retained": measurer.retained_outcomes(concept, w, v == "original")}
+        v: {
+            "erased": measurer.erased(concept, w),
+            "retained": measurer.retained_outcomes(concept, w, v == "original"),
+        }
         for v, w in variants(original, pruned, done, args.seed).items()
     }
 
@@ -134,16 +159,22 @@ def stage(folder: str, seed: int) -> dict:
     trained = training_note(folder)
     return {
         "trained": {k: trained.get(k) for k in ("pictures", "total_decay")},
-        "concepts": STAGE_CONCEPTS, "signs": accuracy(units), "signs_top": accuracy(units, top=True),
-    }  # fmt: skip
+        "concepts": STAGE_CONCEPTS,
+        "signs": accuracy(units),
+        "signs_top": accuracy(units, top=True),
+    }
 
 
-def variants(original: Weights, pruned: Weights, done: dict | None, seed: int) -> dict[str, Weights]:
+def variants(
+    original: Weights, pruned: Weights, done: dict | None, seed: int
+) -> dict[str, Weights]:
     """What is drawn of one solver's completions: every magnitude rule; without completions the original and the pruned."""
     if done is None:
         return {"original": original, "pruned": pruned}
     generator = torch.Generator().manual_seed(seed)
     return {
-        f"{rule}, K = {top_k:g}": {n: revive_layer(c, top_k, rule, generator) for n, c in done.items()}
+        f"{rule}, K = {top_k:g}": {
+            n: revive_layer(c, top_k, rule, generator) for n, c in done.items()
+        }
         for rule, top_k in RULES.items()
     }

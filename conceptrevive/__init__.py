@@ -3,19 +3,26 @@
 The data flow, one direction: pipeline → activations → masks → pruned → completed → revived → images → scores.
 """
 
-from conceptrevive.audit import AuditReport, audit
-from conceptrevive.completion import Completion, complete, complete_all
-from conceptrevive.concepts import Concept, Probe, Settings, get_concept, paper_concepts, pocket_concepts
-from conceptrevive.defence import modified_probability, obfuscate
+from conceptrevive.auditing.verdict import AuditReport, audit
+from conceptrevive.concepts.concept import Concept, Probe, Settings
+from conceptrevive.concepts.paper import paper_concepts
+from conceptrevive.concepts.pocket import pocket_concepts
+from conceptrevive.concepts.presets import get_concept
+from conceptrevive.defence.obfuscation import modified_probability, obfuscate
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.evaluation import Outcomes, evaluate
-from conceptrevive.locate import locate
-from conceptrevive.masks import MaskSet, prune, zero_masks
-from conceptrevive.models import candidate_layers, load_pipeline, read_side, read_weights, swapped, write_weights
-from conceptrevive.provenance import version
-from conceptrevive.revival import complete_layers, guess_masks, retain_signs, revive, sign_accuracy
-from conceptrevive.sampling import generate
-from conceptrevive.statistics import Rate, paired_difference, wilson
+from conceptrevive.evaluation.outcomes import Outcomes, evaluate
+from conceptrevive.intervals import Rate, paired_difference, wilson
+from conceptrevive.models.generation import generate
+from conceptrevive.models.layers import candidate_layers
+from conceptrevive.models.pipeline import load_pipeline
+from conceptrevive.models.weights import read_side, read_weights, swapped, write_weights
+from conceptrevive.revival.attack import complete_layers, revive
+from conceptrevive.revival.completion.solvers import Completion, complete, complete_all
+from conceptrevive.revival.positions import guess_masks, zero_masks
+from conceptrevive.revival.signs import retain_signs, sign_accuracy
+from conceptrevive.unlearning.conceptprune import locate
+from conceptrevive.unlearning.masks import MaskSet, prune
+from conceptrevive.version import version
 
 __version__ = version()
 

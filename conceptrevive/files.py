@@ -56,6 +56,11 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     except (OSError, SafetensorError) as e:
         reason = getattr(e, "strerror", None) or e
-        raise ConceptReviveError(f"cannot write {path} ({reason}): choose a writable place with enough room") from e
+        raise ConceptReviveError(
+            f"cannot write {path} ({reason}): choose a writable place with enough room"
+        ) from e
     finally:
         _remove(temporary)
+
+
+ASSETS = Path(__file__).parent / "assets"

@@ -33,7 +33,9 @@ import importlib.util
 import subprocess
 import sys
 
-if importlib.util.find_spec("conceptrevive") is None:  # on Colab; what is installed there stays as it is
+if (
+    importlib.util.find_spec("conceptrevive") is None
+):  # on Colab; what is installed there stays as it is
     source = "git+https://github.com/conceptrevive/conceptrevive"
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
 
@@ -59,7 +61,12 @@ concept = cr.get_concept("parachute")
 settings = concept.settings  # how it is located and drawn
 
 PROMPTS = [
-    *("a parachute in a garden", "a parachute in a road", "a parachute in a street", "a parachute in a beach"),
+    *(
+        "a parachute in a garden",
+        "a parachute in a road",
+        "a parachute in a street",
+        "a parachute in a beach",
+    ),
     *("a castle in a garden", "a bus in a road", "a cat in a room", "an umbrella in a garden"),
 ]
 
@@ -72,10 +79,14 @@ PROMPTS = [
 # %%
 def draw(conditions):
     """One row of pictures for each name and its weights, all with the same prompts and seeds."""
-    fig, axes = plt.subplots(len(conditions), len(PROMPTS), figsize=(11, 1.55 * len(conditions)), squeeze=False)
+    fig, axes = plt.subplots(
+        len(conditions), len(PROMPTS), figsize=(11, 1.55 * len(conditions)), squeeze=False
+    )
     for row, (name, weights) in zip(axes, conditions.items(), strict=True):
         with cr.swapped(pipe, weights):
-            images = cr.generate(pipe, PROMPTS, seed=SEED, steps=settings.steps, guidance=settings.guidance)
+            images = cr.generate(
+                pipe, PROMPTS, seed=SEED, steps=settings.steps, guidance=settings.guidance
+            )
         for ax, image in zip(row, images, strict=True):
             ax.imshow(image)
             ax.set(xticks=[], yticks=[])
@@ -87,7 +98,9 @@ def draw(conditions):
 
 
 original = cr.read_weights(pipe)
-print(f"{len(original)} feed-forward layers, {sum(w.numel() for w in original.values()):,} candidate weights")
+print(
+    f"{len(original)} feed-forward layers, {sum(w.numel() for w in original.values()):,} candidate weights"
+)
 
 # %% [markdown]
 # ## Erase
@@ -184,15 +197,23 @@ agreement = []
 for name in pruned:
     kept = (pruned[name] == 0) & (revived[name] != 0)
     if kept.any():
-        agreement.append((revived[name][kept].sign() == original[name][kept].sign()).float().mean().item())
-print(f"signs kept by the attack that are right: {sum(agreement) / len(agreement):.2f}, mean over layers")
+        agreement.append(
+            (revived[name][kept].sign() == original[name][kept].sign()).float().mean().item()
+        )
+print(
+    f"signs kept by the attack that are right: {sum(agreement) / len(agreement):.2f}, mean over layers"
+)
 
 # %% mystnb={"image": {"alt": "Bar chart with one bar per feed-forward layer: the share of kept signs that equal the original ones. A dashed line at 0.5 marks what a coin would score."}}
 fig, ax = plt.subplots(figsize=(8, 2.6))
 ax.bar(range(1, len(agreement) + 1), agreement, color="0.55")
 ax.axhline(0.5, color="black", linestyle="--", linewidth=1)
 ax.annotate("a coin", (0.2, 0.5), xytext=(0, 3), textcoords="offset points")
-ax.set(xlabel="feed-forward layer, in the order of the UNet", ylabel="sign accuracy of kept signs", ylim=(0, 1))
+ax.set(
+    xlabel="feed-forward layer, in the order of the UNet",
+    ylabel="sign accuracy of kept signs",
+    ylim=(0, 1),
+)
 ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
@@ -235,7 +256,9 @@ for ax, part in zip(axes, ("erased", "retained"), strict=True):
         rate = getattr(result, part)
         ax.plot(rate.interval, (y, y), color="0.6", linewidth=3)
         ax.plot(rate.value, y, "o", color="black")
-    ax.set(xlim=(-0.03, 1.03), xlabel=f"{part} top-1", yticks=range(len(results)), yticklabels=results)
+    ax.set(
+        xlim=(-0.03, 1.03), xlabel=f"{part} top-1", yticks=range(len(results)), yticklabels=results
+    )
     ax.spines[["top", "right"]].set_visible(False)
 axes[0].invert_yaxis()
 fig.tight_layout()

@@ -9,7 +9,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ["CONCEPTREVIVE_SAMPLING"] = "own"
 
 import pytest
-from tiny import build_pipeline
+
+from tests.tiny import build_pipeline
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,16 @@ from PIL import Image
 
 
 def add_common(
-    ap: argparse.ArgumentParser, out: str | None, minutes: float | None = 10, batch: int = 64, pictures: int = 20_000
+    ap: argparse.ArgumentParser,
+    out: str | None,
+    minutes: float | None = 10,
+    batch: int = 64,
+    pictures: int = 20_000,
 ):
     """Arguments every training script takes."""
-    ap.add_argument("--minutes", type=float, default=minutes, help="training time, data preparation not counted")
+    ap.add_argument(
+        "--minutes", type=float, default=minutes, help="training time, data preparation not counted"
+    )
     ap.add_argument("--out", default=out)
     ap.add_argument("--batch", type=int, default=batch)
     ap.add_argument("--pictures", type=int, default=pictures, help="how many to paint")
@@ -43,5 +49,9 @@ def sheet(pictures: torch.Tensor, path: Path, columns: int = 8, scale: int = 2) 
     n, h, w, _ = p.shape
     rows = -(-n // columns)
     p = torch.cat([p, p.new_full((rows * columns - n, h, w, 3), 255)])
-    grid = p.reshape(rows, columns, h, w, 3).permute(0, 2, 1, 3, 4).reshape(rows * h, columns * w, 3)
-    Image.fromarray(grid.numpy()).resize((columns * w * scale, rows * h * scale), Image.NEAREST).save(path)
+    grid = (
+        p.reshape(rows, columns, h, w, 3).permute(0, 2, 1, 3, 4).reshape(rows * h, columns * w, 3)
+    )
+    Image.fromarray(grid.numpy()).resize(
+        (columns * w * scale, rows * h * scale), Image.NEAREST
+    ).save(path)

@@ -7,7 +7,7 @@ from multiprocessing import Pool
 
 import numpy as np
 
-from conceptrevive import world as W
+from conceptrevive.concepts import world as W
 from training.paint import MODEL_SETS, SIZE, artworks, load_icon_sets, paint
 
 
@@ -27,7 +27,10 @@ def choice(rng: np.random.Generator, options):
 
 
 def draw_item(
-    rng: np.random.Generator, objects=tuple(W.OBJECTS), allow_held_out: bool = False, styled: float = 0.14
+    rng: np.random.Generator,
+    objects=tuple(W.OBJECTS),
+    allow_held_out: bool = False,
+    styled: float = 0.14,
 ) -> Item:
     """One training item, seen through a style with probability `styled`.
 
@@ -94,7 +97,10 @@ def render(
     """`count` pictures, uint8 (count, 64, 64, 3), and their items; the same for any number of workers."""
     chunk = 500
     starts = range(0, count, chunk)
-    jobs = [(seed * 100_003 + i, min(chunk, count - i), tuple(names), allow_held_out, styled) for i in starts]
+    jobs = [
+        (seed * 100_003 + i, min(chunk, count - i), tuple(names), allow_held_out, styled)
+        for i in starts
+    ]
     load_icon_sets(sets)  # without artwork it fails here; in a worker it would fail for ever
     with Pool(workers, initializer=_init, initargs=(names, sets)) as pool:
         parts = pool.map(_render, jobs, chunksize=1)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from conceptrevive.world import OBJECTS, OTHER_OBJECTS, SCENES
+from conceptrevive.concepts.world import OBJECTS, OTHER_OBJECTS, SCENES
 
 SIZE = 64
 ARTWORK = Path(os.environ.get("CONCEPTREVIVE_ARTWORK", ".artwork")) / "node_modules/@iconify-json"
@@ -40,7 +40,9 @@ def rasterise(icons: dict, name: str, size: int = SIZE) -> RGBA | None:
     """One icon as RGBA pixels, or None if the set has no such icon."""
     import resvg_py
 
-    icon = icons["icons"].get(name) or icons["icons"].get(icons.get("aliases", {}).get(name, {}).get("parent"))
+    icon = icons["icons"].get(name) or icons["icons"].get(
+        icons.get("aliases", {}).get(name, {}).get("parent")
+    )
     if icon is None:
         return None
     width = icon.get("width", icons.get("width", 16))
@@ -56,7 +58,10 @@ def rasterise(icons: dict, name: str, size: int = SIZE) -> RGBA | None:
 def artworks(names: dict[str, str], sets: Sequence[str]) -> dict[str, list[RGBA]]:
     """Artwork of every object in `names` (word → icon name), one per set that has it."""
     icon_sets = load_icon_sets(sets)
-    return {word: [a for s in sets if (a := rasterise(icon_sets[s], icon)) is not None] for word, icon in names.items()}
+    return {
+        word: [a for s in sets if (a := rasterise(icon_sets[s], icon)) is not None]
+        for word, icon in names.items()
+    }
 
 
 def distractor_names(count: int = 160) -> dict[str, str]:
@@ -66,7 +71,19 @@ def distractor_names(count: int = 160) -> dict[str, str]:
     wanted = ["Animals & Nature", "Food & Drink", "Travel & Places", "Objects", "Activities"]
     pool = dict.fromkeys(n for g in wanted for n in groups.get(g, []))
     # Clocks, moons and people come in dozens of look-alikes; the rest would be a second name for a drawn object.
-    skip = ("clock", "oclock", "thirty", "moon", "person", "people", "man", "woman", "button", "globe", "sun-with")
+    skip = (
+        "clock",
+        "oclock",
+        "thirty",
+        "moon",
+        "person",
+        "people",
+        "man",
+        "woman",
+        "button",
+        "globe",
+        "sun-with",
+    )
     twins = ("cat", "dog", "crossed-swords", "pistol", "fish", "minibus", "trolleybus", "oncoming-bus", "chart",
              "glowing-star", "star-2", "small-airplane", "umbrella-", "european-castle", "guitar", "night",
              "closed-umbrella", "sunset", "sunrise", "cityscape", "camera-with-flash", "video-camera", "movie-camera",
@@ -76,7 +93,9 @@ def distractor_names(count: int = 160) -> dict[str, str]:
     keep = [
         n
         for n in pool
-        if n not in named and all(n in s["icons"] for s in icon_sets.values()) and not any(b in n for b in skip + twins)
+        if n not in named
+        and all(n in s["icons"] for s in icon_sets.values())
+        and not any(b in n for b in skip + twins)
     ]
     chosen = np.random.default_rng(1).permutation(keep)[:count]
     return {str(n).replace("-", " "): str(n) for n in sorted(chosen)}
@@ -151,13 +170,18 @@ def paint_scene(name: str | None, rng: np.random.Generator) -> Image.Image:
     elif name == "forest":
         for _ in range(7):
             x, h = r(-4, 64), r(30, 60)
-            d.polygon([(x, 64), (x + 8, 64 - h), (x + 16, 64)], fill=(20 + r(0, 30), 80 + r(0, 50), 40))
+            d.polygon(
+                [(x, 64), (x + 8, 64 - h), (x + 16, 64)], fill=(20 + r(0, 30), 80 + r(0, 50), 40)
+            )
     elif name == "night":
         for _ in range(22):
             d.point((r(0, 64), r(0, 44)), fill=(255, 255, 220))
         x = r(4, 48)
         d.ellipse((x, 4, x + 12, 16), fill=(245, 240, 200))
-        d.polygon([(0, 64), (0, 54), (20, r(44, 52)), (44, 56), (64, r(44, 54)), (64, 64)], fill=(15, 20, 30))
+        d.polygon(
+            [(0, 64), (0, 54), (20, r(44, 52)), (44, 56), (64, r(44, 54)), (64, 64)],
+            fill=(15, 20, 30),
+        )
     else:
         raise ValueError(f"unknown scene {name!r}: choose from {', '.join(SCENES)}")
     return image
@@ -170,7 +194,8 @@ def _cells(rng, spacing: int) -> np.ndarray:
     """Index of the nearest jittered grid point for each pixel, (64, 64)."""
     axis = np.arange(spacing // 2, SIZE + spacing, spacing)
     points = (
-        np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2) + rng.uniform(-0.4, 0.4, (len(axis) ** 2, 2)) * spacing
+        np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+        + rng.uniform(-0.4, 0.4, (len(axis) ** 2, 2)) * spacing
     )
     yy, xx = np.mgrid[:SIZE, :SIZE]
     return ((xx[..., None] - points[:, 0]) ** 2 + (yy[..., None] - points[:, 1]) ** 2).argmin(-1)
@@ -193,14 +218,19 @@ def apply_style(image: Image.Image, style: str, rng: np.random.Generator) -> Ima
         ink = np.clip(np.hypot(gx, gy).max(-1) * 4, 0, 225)
         out = np.repeat((250 - ink)[..., None], 3, -1) - (255 - grey)[..., None] * 0.06
     elif style == "pixel art":
-        small = image.resize((16, 16), Image.BOX).quantize(12, dither=Image.Dither.NONE).convert("RGB")
+        small = (
+            image.resize((16, 16), Image.BOX).quantize(12, dither=Image.Dither.NONE).convert("RGB")
+        )
         out = np.asarray(small.resize((SIZE, SIZE), Image.NEAREST))
     elif style == "pointillism":
         base = Image.new("RGB", (SIZE * 2, SIZE * 2), (246, 240, 226))
         d = ImageDraw.Draw(base)
         for x, y in rng.uniform(0, SIZE, (1800, 2)):
             colour = pixels[int(y), int(x)] + rng.normal(0, 24, 3)
-            d.ellipse((2 * x - 2, 2 * y - 2, 2 * x + 2, 2 * y + 2), fill=tuple(int(v) for v in colour.clip(0, 255)))
+            d.ellipse(
+                (2 * x - 2, 2 * y - 2, 2 * x + 2, 2 * y + 2),
+                fill=tuple(int(v) for v in colour.clip(0, 255)),
+            )
         out = np.asarray(base.resize((SIZE, SIZE), Image.BOX))
     elif style == "stained glass":
         cells = _cells(rng, 5)
@@ -219,7 +249,9 @@ def apply_style(image: Image.Image, style: str, rng: np.random.Generator) -> Ima
     return Image.fromarray(np.clip(out, 0, 255).astype(np.uint8))
 
 
-def paint(artwork: RGBA | None, scene: str | None, style: str | None, rng: np.random.Generator) -> np.ndarray:
+def paint(
+    artwork: RGBA | None, scene: str | None, style: str | None, rng: np.random.Generator
+) -> np.ndarray:
     """One picture, uint8 (64, 64, 3): the artwork at a random size and place, mirrored half the time."""
     image = paint_scene(scene, rng)
     if artwork is not None:
@@ -227,7 +259,9 @@ def paint(artwork: RGBA | None, scene: str | None, style: str | None, rng: np.ra
         icon = Image.fromarray(artwork).resize((size, size), Image.BILINEAR)
         if rng.random() < 0.5:
             icon = icon.transpose(Image.FLIP_LEFT_RIGHT)
-        image.paste(icon, (int(rng.integers(1, SIZE - size)), int(rng.integers(4, SIZE - size + 1))), icon)
+        image.paste(
+            icon, (int(rng.integers(1, SIZE - size)), int(rng.integers(4, SIZE - size + 1))), icon
+        )
     if style is not None:
         image = apply_style(image, style, rng)
     return np.asarray(image)

@@ -10,18 +10,26 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from conceptrevive import world as W
+from conceptrevive.concepts import world as W
 
 MAX_TOKENS = 16
 TEXT_WIDTH = 32
 
 UNET = dict(
-    sample_size=16, in_channels=8, out_channels=8, block_out_channels=(64, 128), layers_per_block=1,
+    sample_size=16,
+    in_channels=8,
+    out_channels=8,
+    block_out_channels=(64, 128),
+    layers_per_block=1,
     # Attention only at 8×8, many transformer layers and few convolutions: the feed-forward layers must do the drawing.
-    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-    transformer_layers_per_block=4, attention_head_dim=4, cross_attention_dim=TEXT_WIDTH,
-    norm_num_groups=16, use_linear_projection=True,
-)  # fmt: skip
+    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+    up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    transformer_layers_per_block=4,
+    attention_head_dim=4,
+    cross_attention_dim=TEXT_WIDTH,
+    norm_num_groups=16,
+    use_linear_projection=True,
+)
 
 
 def vocabulary_sentences(objects=(*W.OBJECTS, *W.OTHER_OBJECTS)) -> list[str]:
@@ -29,7 +37,11 @@ def vocabulary_sentences(objects=(*W.OBJECTS, *W.OTHER_OBJECTS)) -> list[str]:
     sentences = []
     for o in [*objects, *W.HYPERNYMS]:
         sentences += [p.format(o=W.with_article(o)) for p in W.OBJECT_PHRASES]
-        sentences += [p.format(o=W.with_article(o), s=W.with_article(s)) for p in W.HELD_OUT_PHRASES for s in W.SCENES]
+        sentences += [
+            p.format(o=W.with_article(o), s=W.with_article(s))
+            for p in W.HELD_OUT_PHRASES
+            for s in W.SCENES
+        ]
         sentences += [W.with_article(o) + W.STYLE_SUFFIX.format(style=st) for st in W.STYLES]
     return sentences
 
@@ -46,11 +58,17 @@ def build_tokenizer(folder: Path, objects=(*W.OBJECTS, *W.OTHER_OBJECTS)) -> CLI
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
     )
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"), "removed", invert=True),
-         pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )  # fmt: skip
+        [
+            pre_tokenizers.Split(
+                Regex(r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"), "removed", invert=True
+            ),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=4096, end_of_word_suffix="</w>", initial_alphabet=alphabet)
+    trainer = trainers.BpeTrainer(
+        vocab_size=4096, end_of_word_suffix="</w>", initial_alphabet=alphabet
+    )
     bpe.train_from_iterator(vocabulary_sentences(objects), trainer)
     merges = [tuple(m) for m in json.loads(bpe.to_str())["model"]["merges"]]
     # CLIP's own layout: every byte, every byte at the end of a word, the merges, then the two special tokens.
@@ -62,31 +80,48 @@ def build_tokenizer(folder: Path, objects=(*W.OBJECTS, *W.OTHER_OBJECTS)) -> CLI
         "<|endoftext|>",
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(dict.fromkeys(tokens))}))
+    (folder / "vocab.json").write_text(
+        json.dumps({t: i for i, t in enumerate(dict.fromkeys(tokens))})
+    )
     (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
     return load_tokenizer(folder)
 
 
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
     """The tokenizer written by `build_tokenizer`."""
-    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=MAX_TOKENS)
+    return CLIPTokenizer(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=MAX_TOKENS
+    )
 
 
 def text_config(tokenizer: CLIPTokenizer, width: int, layers: int, heads: int) -> CLIPTextConfig:
     """A CLIP text tower of the given size for this tokenizer."""
     return CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
-        num_attention_heads=heads, max_position_embeddings=MAX_TOKENS, projection_dim=width,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        max_position_embeddings=MAX_TOKENS,
+        projection_dim=width,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
 
 
 def build_scheduler() -> DDIMScheduler:
     """SD-1.5's noise schedule."""
     return DDIMScheduler(
-        num_train_timesteps=1000, beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012,
-        clip_sample=False, set_alpha_to_one=False, steps_offset=1, prediction_type="epsilon",
-    )  # fmt: skip
+        num_train_timesteps=1000,
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="epsilon",
+    )
 
 
 def build_pipeline(
@@ -94,16 +129,27 @@ def build_pipeline(
 ) -> StableDiffusionPipeline:
     """The untrained pocket pipeline around a trained autoencoder."""
     return StableDiffusionPipeline(
-        vae=vae, tokenizer=tokenizer, text_encoder=CLIPTextModel(text_config(tokenizer, TEXT_WIDTH, 2, 2)),
-        unet=UNet2DConditionModel(**(UNET | (unet_kwargs or {}))), scheduler=build_scheduler(),
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
+        vae=vae,
+        tokenizer=tokenizer,
+        text_encoder=CLIPTextModel(text_config(tokenizer, TEXT_WIDTH, 2, 2)),
+        unet=UNet2DConditionModel(**(UNET | (unet_kwargs or {}))),
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
 
 
 def half_copy(pipe: StableDiffusionPipeline) -> StableDiffusionPipeline:
     """The pipeline with its parts in float16; `pipe` itself stays as it is."""
-    parts = {name: copy.deepcopy(getattr(pipe, name)).half() for name in ("vae", "text_encoder", "unet")}
+    parts = {
+        name: copy.deepcopy(getattr(pipe, name)).half() for name in ("vae", "text_encoder", "unet")
+    }
     return StableDiffusionPipeline(
-        **parts, tokenizer=pipe.tokenizer, scheduler=pipe.scheduler,
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
+        **parts,
+        tokenizer=pipe.tokenizer,
+        scheduler=pipe.scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )

@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from conceptrevive import world as W
-from conceptrevive.concepts import POCKET_SETTINGS, object_prompt
-from conceptrevive.evaluation import EVALUATION_SEED
-from conceptrevive.judges import Classifier, classifier, clip, judge_files
-from conceptrevive.models import ASSETS, load_pipeline, read_weights, swapped
-from conceptrevive.provenance import provenance, write_json
-from conceptrevive.sampling import fastest, generate
-from conceptrevive.statistics import Rate
+from conceptrevive.concepts import world as W
+from conceptrevive.concepts.pocket import POCKET_SETTINGS, object_prompt
+from conceptrevive.evaluation.judges import Classifier, classifier, clip, judge_files
+from conceptrevive.experiments.provenance import provenance, write_json
+from conceptrevive.files import ASSETS
+from conceptrevive.intervals import Rate
+from conceptrevive.models.generation import EVALUATION_SEED, fastest, generate
+from conceptrevive.models.pipeline import load_pipeline
+from conceptrevive.models.weights import read_weights, swapped
 
 SEED = 7 * EVALUATION_SEED
 SETTINGS = {"steps": POCKET_SETTINGS.steps, "guidance": POCKET_SETTINGS.guidance}
@@ -36,10 +37,16 @@ def judged(pipe, jobs: list[tuple[str, str]], seed: int) -> list[bool]:
 
 def clip_objects(images: list[Image.Image]) -> list[str]:
     """CLIP's own answer: of all objects the classifier knows, the one whose captions are nearest to the picture."""
-    names = [label.removeprefix("object:") for label in classifier().labels if label.startswith("object:")]
+    names = [
+        label.removeprefix("object:")
+        for label in classifier().labels
+        if label.startswith("object:")
+    ]
     names.remove("none")
     captions = [object_prompt(o, s) for o in names for s in W.SCENES]
-    similarity = clip().similarity(images, captions).view(len(images), len(names), len(W.SCENES)).mean(-1)
+    similarity = (
+        clip().similarity(images, captions).view(len(images), len(names), len(W.SCENES)).mean(-1)
+    )
     return [f"object:{names[int(i)]}" for i in similarity.argmax(-1)]
 
 
@@ -61,7 +68,9 @@ def drawing(pipe, images: int) -> dict:
     out["judges_agree"] = Rate.of(agree).as_dict()
     out["objects_mean"] = sum(r.value for r in objects.values()) / len(objects)
     out["objects_lowest"] = min(objects, key=lambda o: objects[o].value)
-    scenes = [(W.with_article(s), f"scene:{s}") for s in W.SCENES for _ in range(max(1, images // 2))]
+    scenes = [
+        (W.with_article(s), f"scene:{s}") for s in W.SCENES for _ in range(max(1, images // 2))
+    ]
     out["scenes"] = Rate.of(judged(pipe, scenes, SEED + 10_000)).as_dict()
     names = list(W.OBJECTS)
     styles = [
@@ -71,8 +80,12 @@ def drawing(pipe, images: int) -> dict:
         if not W.held_out(o, s)
     ]
     drawn = generate(pipe, [p for p, _, _ in styles], seed=SEED + 20_000, **SETTINGS)
-    out["styles"] = Rate.of(classifier().correct(drawn, [(f"style:{s}",) for _, s, _ in styles])).as_dict()
-    out["styled_objects"] = Rate.of(classifier().correct(drawn, [(f"object:{o}",) for _, _, o in styles])).as_dict()
+    out["styles"] = Rate.of(
+        classifier().correct(drawn, [(f"style:{s}",) for _, s, _ in styles])
+    ).as_dict()
+    out["styled_objects"] = Rate.of(
+        classifier().correct(drawn, [(f"object:{o}",) for _, _, o in styles])
+    ).as_dict()
     pairs = W.held_out_pairs(W.SCENES)
     turns = max(1, images * 2 // len(pairs))
     jobs = [(object_prompt(o, s), f"object:{o}") for o, s in pairs for _ in range(turns)]
@@ -101,7 +114,9 @@ def drawing(pipe, images: int) -> dict:
 def right(judge: Classifier, pictures: np.ndarray, items: list, group: str) -> Rate:
     """Accuracy of the judge on painted pictures."""
     images = [Image.fromarray(p) for p in pictures]
-    return Rate.of(judge.correct(images, [(f"{group}:{getattr(i, group) or 'none'}",) for i in items]))
+    return Rate.of(
+        judge.correct(images, [(f"{group}:{getattr(i, group) or 'none'}",) for i in items])
+    )
 
 
 def judging(pipe, control: str | None) -> dict:
@@ -112,16 +127,23 @@ def judging(pipe, control: str | None) -> dict:
 
     judge = classifier()
     pictures, items = render(2000, seed=9001, sets=MODEL_SETS, allow_held_out=True)
-    out = {f"painted_{g}": right(judge, pictures, items, g).as_dict() for g in ("object", "scene", "style")}
+    out = {
+        f"painted_{g}": right(judge, pictures, items, g).as_dict()
+        for g in ("object", "scene", "style")
+    }
     plain = [i for i, item in enumerate(items) if item.style is None]
     unstyled = [items[i] for i in plain]
     out["painted_object_unstyled"] = right(judge, pictures[plain], unstyled, "object").as_dict()
     vae = pipe.vae.float()
-    again = through_autoencoder(vae, torch.from_numpy(pictures[plain]), torch.device("cpu"), seed=0, noise=0.0).numpy()
+    again = through_autoencoder(
+        vae, torch.from_numpy(pictures[plain]), torch.device("cpu"), seed=0, noise=0.0
+    ).numpy()
     out["reconstructed_object_unstyled"] = right(judge, again, unstyled, "object").as_dict()
     seen = clip_objects([Image.fromarray(pictures[i]) for i in plain if items[i].object])
     wanted = [f"object:{items[i].object}" for i in plain if items[i].object]
-    out["clip_object_unstyled"] = Rate.of([a == b for a, b in zip(seen, wanted, strict=True)]).as_dict()
+    out["clip_object_unstyled"] = Rate.of(
+        [a == b for a, b in zip(seen, wanted, strict=True)]
+    ).as_dict()
     every, every_items = render(2000, seed=9002, names=all_objects(), allow_held_out=True)
     out["painted_object_all_classes"] = right(judge, every, every_items, "object").as_dict()
     empty = [i for i, item in enumerate(items) if item.object is None]
@@ -138,7 +160,9 @@ def judging(pipe, control: str | None) -> dict:
 
 
 def main() -> None:
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     ap.add_argument("--model", default="pocket")
     ap.add_argument("--images", type=int, default=50, help="pictures per object")
     ap.add_argument("--no-judges", action="store_true", help="leave out what needs the artwork")
@@ -156,7 +180,9 @@ def main() -> None:
         **SETTINGS,
         "sampling": str(fastest(pipe)),
         **provenance(SEED),
-        "sha256": {str(f.relative_to(ASSETS)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files},
+        "sha256": {
+            str(f.relative_to(ASSETS)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files
+        },
         "drawing": drawing(pipe, args.images),
     }
     if not args.no_judges:

@@ -16,11 +16,17 @@ from training.common import add_common, autocast, device_of, pictures_to_tensor,
 from training.data import render
 
 CONFIG = dict(
-    in_channels=3, out_channels=3, latent_channels=8, sample_size=64, layers_per_block=1,
+    in_channels=3,
+    out_channels=3,
+    latent_channels=8,
+    sample_size=64,
+    layers_per_block=1,
     norm_num_groups=1,  # few channels a group would wash absolute colour out of so small a network
-    block_out_channels=(16, 32, 64), down_block_types=("DownEncoderBlock2D",) * 3,
-    up_block_types=("UpDecoderBlock2D",) * 3, mid_block_add_attention=False,
-)  # fmt: skip
+    block_out_channels=(16, 32, 64),
+    down_block_types=("DownEncoderBlock2D",) * 3,
+    up_block_types=("UpDecoderBlock2D",) * 3,
+    mid_block_add_attention=False,
+)
 
 
 def edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,7 +51,10 @@ def main() -> None:
     pictures, _ = render(args.pictures, seed=args.seed + 1, allow_held_out=True)
     data = torch.from_numpy(pictures)
     vae = AutoencoderKL(**CONFIG).to(device, memory_format=torch.channels_last)
-    print(f"{sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M parameters, {len(data)} pictures", flush=True)
+    print(
+        f"{sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M parameters, {len(data)} pictures",
+        flush=True,
+    )
     opt = torch.optim.AdamW(vae.parameters(), lr=3e-3, weight_decay=1e-4, betas=(0.9, 0.98))
     start, step, running = time.time(), 0, 0.0
     while (spent := time.time() - start) < args.minutes * 60:
@@ -61,13 +70,18 @@ def main() -> None:
         opt.step()
         step, running = step + 1, running * 0.98 + loss.item() * 0.02
         if step % 50 == 0:
-            print(f"step {step} loss {running / (1 - 0.98**step):.4f} {spent / 60:.1f} min", flush=True)
+            print(
+                f"step {step} loss {running / (1 - 0.98**step):.4f} {spent / 60:.1f} min",
+                flush=True,
+            )
     vae.eval()
     with torch.no_grad():
         x = pictures_to_tensor(data[-512:], device)
         mean = vae.encode(x).latent_dist.mean
         y = vae.decode(mean).sample.clamp(-1, 1)
-        print(f"held-out L1 {(x - y).abs().mean():.4f}  PSNR {-10 * ((x - y) ** 2).mean().div(4).log10():.1f} dB")
+        print(
+            f"held-out L1 {(x - y).abs().mean():.4f}  PSNR {-10 * ((x - y) ** 2).mean().div(4).log10():.1f} dB"
+        )
         vae.register_to_config(scaling_factor=round(1 / mean.std().item(), 5))
     Path(args.out).mkdir(parents=True, exist_ok=True)
     vae.save_pretrained(args.out)

@@ -26,9 +26,9 @@ from transformers import (
     CLIPVisionConfig,
     ResNetConfig,
     ResNetForImageClassification,
-)  # fmt: skip
+)
 
-from conceptrevive import world as W
+from conceptrevive.concepts import world as W
 from training.common import add_common, autocast, device_of, pictures_to_tensor
 from training.data import Item, render
 from training.paint import ALL_SETS, SIZE, distractor_names
@@ -36,7 +36,9 @@ from training.pocket import build_tokenizer, text_config
 
 CONTROL_HELD_OUT = "twemoji"
 MINUTES = {"classifier": 30, "control": 15, "clip": 40}  # enough on two processor cores
-CLIP_SIZE = 48  # pixels; attention over 36 patches costs half of that over the 64 of the whole picture
+CLIP_SIZE = (
+    48  # pixels; attention over 36 patches costs half of that over the 64 of the whole picture
+)
 STYLED = 0.35  # style takes colour or outline away: objects seen through one need more pictures to be learned
 
 
@@ -47,14 +49,21 @@ def all_objects() -> dict[str, str]:
 
 def labels(objects) -> list[str]:
     """`object:…`, `scene:…`, `style:…`; each group with a `none`."""
-    groups = {"object": [*objects, "none"], "scene": [*W.SCENES, "none"], "style": [*W.STYLES, "none"]}
+    groups = {
+        "object": [*objects, "none"],
+        "scene": [*W.SCENES, "none"],
+        "style": [*W.STYLES, "none"],
+    }
     return [f"{g}:{n}" for g, names in groups.items() for n in names]
 
 
 def targets(items: list[Item], names: list[str]) -> torch.Tensor:
     """Label index per group, int64 (n, 3), within `names`."""
     index = {n: i for i, n in enumerate(names)}
-    rows = [[index[f"{g}:{getattr(i, g) or 'none'}"] for g in ("object", "scene", "style")] for i in items]
+    rows = [
+        [index[f"{g}:{getattr(i, g) or 'none'}"] for g in ("object", "scene", "style")]
+        for i in items
+    ]
     return torch.tensor(rows)
 
 
@@ -79,7 +88,11 @@ def through_autoencoder(
     for batch in pictures.split(128):
         with autocast(device):
             z = vae.encode(pictures_to_tensor(batch, device)).latent_dist.mean
-            level = torch.rand(len(z), 1, 1, 1, generator=generator).to(device) * noise / vae.config.scaling_factor
+            level = (
+                torch.rand(len(z), 1, 1, 1, generator=generator).to(device)
+                * noise
+                / vae.config.scaling_factor
+            )
             y = vae.decode(z + torch.randn(z.shape, generator=generator).to(device) * level).sample
         out.append(((y.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu())
     return torch.cat(out)
@@ -95,27 +108,40 @@ def augment(x: torch.Tensor) -> torch.Tensor:
     x = x + mix * (blurred - x)
     x = x + torch.randn_like(x) * torch.rand(b, 1, 1, 1, device=x.device) * 0.15
     dy, dx = (int(v) for v in torch.randint(-4, 5, (2,)))
-    return torch.roll(F.pad(x, (4, 4, 4, 4), mode="replicate"), (dy, dx), (2, 3))[..., 4:-4, 4:-4].clamp(-1, 1)
+    return torch.roll(F.pad(x, (4, 4, 4, 4), mode="replicate"), (dy, dx), (2, 3))[
+        ..., 4:-4, 4:-4
+    ].clamp(-1, 1)
 
 
 def build_classifier(names: list[str]) -> ResNetForImageClassification:
     """A ResNet of the transformers library, small enough to ship."""
     return ResNetForImageClassification(
         ResNetConfig(
-            embedding_size=48, hidden_sizes=[48, 96, 192], depths=[2, 2, 2], layer_type="basic",
-            id2label=dict(enumerate(names)), label2id={n: i for i, n in enumerate(names)},
+            embedding_size=48,
+            hidden_sizes=[48, 96, 192],
+            depths=[2, 2, 2],
+            layer_type="basic",
+            id2label=dict(enumerate(names)),
+            label2id={n: i for i, n in enumerate(names)},
         )
-    )  # fmt: skip
+    )
 
 
 def build_clip(tokenizer) -> CLIPModel:
     """A CLIP of about a million parameters."""
     vision = CLIPVisionConfig(
-        hidden_size=128, intermediate_size=384, num_hidden_layers=5, num_attention_heads=4, image_size=CLIP_SIZE,
-        patch_size=8, projection_dim=96,
-    )  # fmt: skip
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=5,
+        num_attention_heads=4,
+        image_size=CLIP_SIZE,
+        patch_size=8,
+        projection_dim=96,
+    )
     text = text_config(tokenizer, 96, 2, 4)
-    return CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=96))
+    return CLIPModel(
+        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=96)
+    )
 
 
 def clip_loss(
@@ -143,9 +169,15 @@ def save(model, folder: Path, size: int, tokenizer=None) -> None:
     """float16 safetensors with the image processor beside it."""
     model.eval().half().save_pretrained(folder)
     CLIPImageProcessorPil(
-        do_resize=True, size={"height": size, "width": size}, do_center_crop=False, do_rescale=True,
-        image_mean=[0.5] * 3, image_std=[0.5] * 3, do_convert_rgb=True, resample=2,
-    ).save_pretrained(folder)  # fmt: skip
+        do_resize=True,
+        size={"height": size, "width": size},
+        do_center_crop=False,
+        do_rescale=True,
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+        do_convert_rgb=True,
+        resample=2,
+    ).save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
 
@@ -156,7 +188,9 @@ def paint(count: int, seed: int, objects: dict[str, str], sets: tuple[str, ...])
 
 
 def main() -> None:
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     ap.add_argument("which", choices=("classifier", "control", "clip"))
     add_common(ap, out=None, minutes=None, batch=128, pictures=60_000)
     ap.add_argument("--vae", default="runs/vae")
@@ -169,7 +203,9 @@ def main() -> None:
     objects = all_objects()
     seed = {"classifier": 200, "control": 300, "clip": 400}[args.which] + args.seed
     pictures, items = paint(args.pictures, seed, objects, sets)
-    if args.which == "clip":  # half of its pictures show what the model draws: a transformer learns slowly
+    if (
+        args.which == "clip"
+    ):  # half of its pictures show what the model draws: a transformer learns slowly
         more, more_items = paint(args.pictures, seed + 50, W.OBJECTS, sets)
         pictures, items = np.concatenate([pictures[::2], more[::2]]), items[::2] + more_items[::2]
     data = torch.from_numpy(pictures)
@@ -181,13 +217,27 @@ def main() -> None:
     content = targets(items, names)
     if args.which == "clip":
         tokenizer = build_tokenizer(folder / "tokenizer", tuple(objects))
-        model = CLIPModel.from_pretrained(args.start, dtype=torch.float32) if args.start else build_clip(tokenizer)
-        text = tokenizer([i.caption for i in items], padding="max_length", truncation=True, return_tensors="pt")
+        model = (
+            CLIPModel.from_pretrained(args.start, dtype=torch.float32)
+            if args.start
+            else build_clip(tokenizer)
+        )
+        text = tokenizer(
+            [i.caption for i in items], padding="max_length", truncation=True, return_tensors="pt"
+        )
         captions = text.input_ids
-        model.set_attn_implementation("eager")  # on the CPU its backward pass is much cheaper than the fused one's
-        spoken = [tokenizer([f"{W.with_article(o)}{place}" for o in objects], padding="max_length", truncation=True,
-                            return_tensors="pt").input_ids.to(device)
-                  for place in ("", *(f" in {W.with_article(s)}" for s in W.SCENES))]  # fmt: skip
+        model.set_attn_implementation(
+            "eager"
+        )  # on the CPU its backward pass is much cheaper than the fused one's
+        spoken = [
+            tokenizer(
+                [f"{W.with_article(o)}{place}" for o in objects],
+                padding="max_length",
+                truncation=True,
+                return_tensors="pt",
+            ).input_ids.to(device)
+            for place in ("", *(f" in {W.with_article(s)}" for s in W.SCENES))
+        ]
     elif args.start:
         model = ResNetForImageClassification.from_pretrained(args.start, dtype=torch.float32)
         names = [model.config.id2label[i] for i in range(len(names))]
@@ -195,8 +245,13 @@ def main() -> None:
     else:
         model = build_classifier(names)
     model = model.to(device, memory_format=torch.channels_last).train()
-    print(f"{args.which}: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
-    opt = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, betas=(0.9, 0.98), fused=True)
+    print(
+        f"{args.which}: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters",
+        flush=True,
+    )
+    opt = torch.optim.AdamW(
+        model.parameters(), lr=1e-3, weight_decay=0.05, betas=(0.9, 0.98), fused=True
+    )
     peak = 1e-3 if args.start or args.which == "clip" else 2e-3
     start, step, running = time.time(), 0, 0.0
     while (spent := (time.time() - start) / (args.minutes * 60)) < 1:
@@ -209,7 +264,9 @@ def main() -> None:
         x, y = x.contiguous(memory_format=torch.channels_last), content[index].to(device)
         with autocast(device):
             if args.which == "clip":
-                loss = clip_loss(model, x, captions[index].to(device), y, spoken[step % len(spoken)])
+                loss = clip_loss(
+                    model, x, captions[index].to(device), y, spoken[step % len(spoken)]
+                )
             else:
                 loss = group_loss(model(x).logits.float(), y, names)
         opt.zero_grad()
@@ -218,7 +275,10 @@ def main() -> None:
         opt.step()
         step, running = step + 1, running * 0.98 + loss.item() * 0.02
         if step % 100 == 0:
-            print(f"step {step} loss {running / (1 - 0.98**step):.4f} {spent * args.minutes:.1f} min", flush=True)
+            print(
+                f"step {step} loss {running / (1 - 0.98**step):.4f} {spent * args.minutes:.1f} min",
+                flush=True,
+            )
     folder.mkdir(parents=True, exist_ok=True)
     save(model, folder, CLIP_SIZE if args.which == "clip" else SIZE, tokenizer)
     note = {

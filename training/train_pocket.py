@@ -20,7 +20,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnProcessor
 from safetensors.torch import load_file, save_file
 
-from conceptrevive import world as W
+from conceptrevive.concepts import world as W
 from training.common import add_common, autocast, device_of, pictures_to_tensor, sheet
 from training.data import render
 from training.pocket import build_pipeline, build_tokenizer, half_copy
@@ -28,14 +28,19 @@ from training.pocket import build_pipeline, build_tokenizer, half_copy
 CAPTION_DROPOUT = 0.1
 EMA = 0.999
 STYLED = 0.24  # share of pictures seen through a style: five styles are harder to learn than eight scenes
-SHEET_PROMPTS = [f"{W.with_article(o)} in {W.with_article(W.SCENES[i % 8])}" for i, o in enumerate(W.OBJECTS)]
-SHEET_PROMPTS += [W.with_article(o) + W.STYLE_SUFFIX.format(style=W.STYLES[i % 5]) for i, o in enumerate(W.OBJECTS)][
-    :16
+SHEET_PROMPTS = [
+    f"{W.with_article(o)} in {W.with_article(W.SCENES[i % 8])}" for i, o in enumerate(W.OBJECTS)
 ]
+SHEET_PROMPTS += [
+    W.with_article(o) + W.STYLE_SUFFIX.format(style=W.STYLES[i % 5])
+    for i, o in enumerate(W.OBJECTS)
+][:16]
 
 
 @torch.no_grad()
-def encode_pictures(vae: AutoencoderKL, pictures: torch.Tensor, device: torch.device) -> torch.Tensor:
+def encode_pictures(
+    vae: AutoencoderKL, pictures: torch.Tensor, device: torch.device
+) -> torch.Tensor:
     """Scaled latent means of uint8 pictures, bfloat16 (n, 8, 16, 16)."""
     out = []
     for batch in pictures.split(256):
@@ -45,14 +50,18 @@ def encode_pictures(vae: AutoencoderKL, pictures: torch.Tensor, device: torch.de
     return torch.cat(out)
 
 
-def prepare(args, vae: AutoencoderKL, tokenizer, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def prepare(
+    args, vae: AutoencoderKL, tokenizer, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Latents and caption tokens, from the cache beside the run if its settings match."""
     cache = Path(args.out) / f"latents-{args.data_seed}-{args.pictures}.safetensors"
     if cache.exists():
         data = load_file(cache)
     else:
         pictures, items = render(args.pictures, seed=args.data_seed, styled=STYLED)
-        tokens = tokenizer([i.caption for i in items], padding="max_length", truncation=True, return_tensors="pt")
+        tokens = tokenizer(
+            [i.caption for i in items], padding="max_length", truncation=True, return_tensors="pt"
+        )
         data = {
             "latents": encode_pictures(vae, torch.from_numpy(pictures), device),
             "tokens": tokens.input_ids.to(torch.int16),
@@ -64,9 +73,13 @@ def prepare(args, vae: AutoencoderKL, tokenizer, device: torch.device) -> tuple[
 def parameter_groups(pipe: StableDiffusionPipeline, decay: float) -> list[dict]:
     """`decay` on every UNet matrix and kernel; 0.01 on the text encoder's; none on biases, norms and embeddings."""
     unet = [p for p in pipe.unet.parameters() if p.ndim >= 2]
-    text = [p for n, p in pipe.text_encoder.named_parameters() if p.ndim >= 2 and "embedding" not in n]
+    text = [
+        p for n, p in pipe.text_encoder.named_parameters() if p.ndim >= 2 and "embedding" not in n
+    ]
     chosen = {id(p) for p in unet + text}
-    rest = [p for m in (pipe.unet, pipe.text_encoder) for p in m.parameters() if id(p) not in chosen]
+    rest = [
+        p for m in (pipe.unet, pipe.text_encoder) for p in m.parameters() if id(p) not in chosen
+    ]
     return [
         {"params": unet, "weight_decay": decay},
         {"params": text, "weight_decay": 0.01},
@@ -127,7 +140,11 @@ def export(folder: Path, pipe, params, ema, device, state: dict) -> None:
     latents = torch.randn(len(SHEET_PROMPTS), 8, 16, 16, generator=generator).to(device)
     with autocast(device):
         images = pipe(
-            SHEET_PROMPTS, num_inference_steps=20, guidance_scale=3.0, latents=latents, output_type="pt"
+            SHEET_PROMPTS,
+            num_inference_steps=20,
+            guidance_scale=3.0,
+            latents=latents,
+            output_type="pt",
         ).images
     sheet(images * 2 - 1, folder / f"samples-{state['step']:06d}.png", columns=16)
     pipe.unet.train()
@@ -136,17 +153,33 @@ def export(folder: Path, pipe, params, ema, device, state: dict) -> None:
 
 
 def main() -> None:
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_common(ap, out="runs/pocket", minutes=60, batch=96, pictures=48_000)
     ap.add_argument("--vae", default="runs/vae")
-    ap.add_argument("--start", default=None, help="a pipeline folder to begin from instead of a random initialisation")
     ap.add_argument(
-        "--data-seed", type=int, default=100, help="seed of the painted pictures; a new one paints new ones"
+        "--start",
+        default=None,
+        help="a pipeline folder to begin from instead of a random initialisation",
+    )
+    ap.add_argument(
+        "--data-seed",
+        type=int,
+        default=100,
+        help="seed of the painted pictures; a new one paints new ones",
     )
     ap.add_argument("--lr", type=float, default=8e-4)
     ap.add_argument("--weight-decay", type=float, default=0.5)
-    ap.add_argument("--finish", type=float, default=0.0, help="let the rate fall over this last share of the time")
-    ap.add_argument("--min-snr", type=float, default=5.0, help="min-SNR loss weighting; 0 for the plain loss")
+    ap.add_argument(
+        "--finish",
+        type=float,
+        default=0.0,
+        help="let the rate fall over this last share of the time",
+    )
+    ap.add_argument(
+        "--min-snr", type=float, default=5.0, help="min-SNR loss weighting; 0 for the plain loss"
+    )
     ap.add_argument("--save-every", type=float, default=6.0, help="minutes between checkpoints")
     ap.add_argument("--threads", type=int, default=0)
     args = ap.parse_args()
@@ -159,7 +192,9 @@ def main() -> None:
         pipe = StableDiffusionPipeline.from_pretrained(args.start, torch_dtype=torch.float32)
         history = json.loads((Path(args.start) / "training.json").read_text())
     else:
-        pipe = build_pipeline(AutoencoderKL.from_pretrained(args.vae), build_tokenizer(folder / "tokenizer"))
+        pipe = build_pipeline(
+            AutoencoderKL.from_pretrained(args.vae), build_tokenizer(folder / "tokenizer")
+        )
         history = {"step": 0, "pictures": 0, "minutes": 0.0, "total_decay": 0.0}
     pipe.set_progress_bar_config(disable=True)
     pipe.to(device)
@@ -167,14 +202,21 @@ def main() -> None:
     latents, tokens = prepare(args, pipe.vae, pipe.tokenizer, device)
     empty = torch.tensor(pipe.tokenizer("", padding="max_length").input_ids, device=device)
     unet, text = pipe.unet.to(memory_format=torch.channels_last).train(), pipe.text_encoder.train()
-    unet.set_attn_processor(AttnProcessor())  # on the CPU its backward pass is much cheaper than the fused one's
-    opt = torch.optim.AdamW(parameter_groups(pipe, args.weight_decay), lr=args.lr, betas=(0.9, 0.98), fused=True)
+    unet.set_attn_processor(
+        AttnProcessor()
+    )  # on the CPU its backward pass is much cheaper than the fused one's
+    opt = torch.optim.AdamW(
+        parameter_groups(pipe, args.weight_decay), lr=args.lr, betas=(0.9, 0.98), fused=True
+    )
     params = [p for g in opt.param_groups for p in g["params"]]
     ema = [p.detach().clone() for p in params]
     state = dict(history)
     if (folder / "checkpoint.json").exists():
         state = load_checkpoint(folder, opt, ema)
-    print(f"UNet {sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M, {len(latents)} pictures, {state}", flush=True)
+    print(
+        f"UNet {sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M, {len(latents)} pictures, {state}",
+        flush=True,
+    )
     alphas = pipe.scheduler.alphas_cumprod.to(device)
     spent_before, start, last = state["minutes"] - history["minutes"], time.time(), time.time()
     losses: list[float] = []
@@ -187,9 +229,15 @@ def main() -> None:
         ids[torch.rand(args.batch) < CAPTION_DROPOUT] = empty
         noise = torch.randn_like(z)
         # One time step from each of `batch` equal ranges: the loss varies less from batch to batch.
-        t = ((torch.arange(args.batch) + torch.rand(args.batch)) * (1000 / args.batch)).long().to(device)
+        t = (
+            ((torch.arange(args.batch) + torch.rand(args.batch)) * (1000 / args.batch))
+            .long()
+            .to(device)
+        )
         a = alphas[t].view(-1, 1, 1, 1)
-        noisy = (a.sqrt() * z + (1 - a).sqrt() * noise).contiguous(memory_format=torch.channels_last)
+        noisy = (a.sqrt() * z + (1 - a).sqrt() * noise).contiguous(
+            memory_format=torch.channels_last
+        )
         with autocast(device):
             predicted = unet(noisy, t, text(ids)[0]).sample
         each = ((predicted.float() - noise) ** 2).mean((1, 2, 3))
@@ -206,7 +254,9 @@ def main() -> None:
         state["pictures"] += args.batch
         state["total_decay"] += lr * args.weight_decay
         # The average's memory grows with the run, so that early exports are not full of the initialisation.
-        torch._foreach_lerp_(ema, [p.detach() for p in params], 1 - min(EMA, 1 - 1 / (1 + 0.1 * state["step"])))
+        torch._foreach_lerp_(
+            ema, [p.detach() for p in params], 1 - min(EMA, 1 - 1 / (1 + 0.1 * state["step"]))
+        )
         losses.append(each.mean().item())
         if state["step"] % 50 == 0:
             state["minutes"] = history["minutes"] + (spent_before * 60 + time.time() - start) / 60

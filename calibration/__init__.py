@@ -1,0 +1,1 @@
+"""What the audit's limits and published rates are measured with."""

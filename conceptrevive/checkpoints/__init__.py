@@ -1,0 +1,1 @@
+"""Safetensors files and folders, read and edited without loading a model."""

@@ -1,0 +1,1 @@
+"""Hiding the scar (paper §5)."""

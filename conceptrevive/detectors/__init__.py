@@ -1,0 +1,1 @@
+"""What pruning and revival leave in one matrix."""

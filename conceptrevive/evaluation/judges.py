@@ -1,0 +1,180 @@
+"""Judges of pictures: an image classifier with labels in groups, and CLIP where no class fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.files import ASSETS
+from conceptrevive.models.pipeline import hushed, parse_device
+
+
+def _source(name: str, shipped: str) -> str:
+    return str(ASSETS / shipped) if name == "pocket" else str(name)
+
+
+def _load(kind: str, source: str, device: torch.device):
+    """A transformers model in float32 and its image processor; safetensors only."""
+    try:
+        with hushed():
+            from transformers import AutoImageProcessor, AutoModelForImageClassification, CLIPModel
+
+            loader = {"classifier": AutoModelForImageClassification, "clip": CLIPModel}[kind]
+            model = loader.from_pretrained(source, use_safetensors=True).float()
+            processor = AutoImageProcessor.from_pretrained(source, use_fast=False)
+    except (OSError, ValueError, ImportError) as e:
+        reason = " ".join(str(e).split())[:300]
+        raise ConceptReviveError(f"cannot load the judge {source!r}: {reason}") from e
+    return model.eval().to(device), processor
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """An image classifier. Labels "group:name" are softmaxed per group; labels without a colon form one group."""
+
+    model: torch.nn.Module
+    processor: object
+    labels: tuple[str, ...]
+
+    @classmethod
+    def load(cls, name: str = "pocket", device: str | torch.device | None = "cpu") -> Classifier:
+        """`pocket`, a folder, or a hub id such as "microsoft/resnet-50"."""
+        model, processor = _load("classifier", _source(name, "classifier"), parse_device(device))
+        return cls(
+            model,
+            processor,
+            tuple(model.config.id2label[i] for i in range(model.config.num_labels)),
+        )
+
+    def groups(self) -> dict[str, list[int]]:
+        """{group: label indices}; the one group of plain labels is called ""."""
+        out: dict[str, list[int]] = {}
+        for i, label in enumerate(self.labels):
+            out.setdefault(label.split(":")[0] if ":" in label else "", []).append(i)
+        return out
+
+    @torch.no_grad()
+    def probabilities(self, images: Sequence[Image.Image], batch_size: int = 64) -> torch.Tensor:
+        """(n, labels); each group sums to 1."""
+        device = next(self.model.parameters()).device
+        rows = []
+        for first in range(0, len(images), batch_size):
+            pixels = self.processor(list(images[first : first + batch_size]), return_tensors="pt")[
+                "pixel_values"
+            ]
+            rows.append(self.model(pixel_values=pixels.to(device)).logits.float().cpu())
+        logits = torch.cat(rows) if rows else torch.zeros(0, len(self.labels))
+        out = torch.zeros_like(logits)
+        for members in self.groups().values():
+            out[:, members] = logits[:, members].softmax(-1)
+        return out
+
+    def top1(
+        self, images: Sequence[Image.Image], group: str = "object", batch_size: int = 64
+    ) -> list[str]:
+        """The most probable label of `group` for each picture."""
+        groups = self.groups()
+        members = groups.get(group) or groups.get("")
+        if members is None:
+            raise ConceptReviveError(
+                f"the classifier has no labels of group {group!r}: it has {', '.join(groups)}"
+            )
+        best = self.probabilities(images, batch_size)[:, members].argmax(-1)
+        return [self.labels[members[int(i)]] for i in best]
+
+    def check(self, wanted: Sequence[Sequence[str]]) -> None:
+        """Raise ConceptReviveError for a label the classifier does not know."""
+        missing = sorted({w for labels in wanted for w in labels} - set(self.labels))
+        if missing:
+            raise ConceptReviveError(
+                f"the classifier has no label {missing[0]!r}: see `Classifier.load(…).labels` for its own"
+            )
+
+    def correct(self, images: Sequence[Image.Image], wanted: Sequence[Sequence[str]]) -> list[bool]:
+        """Whether each picture's top-1 label, within the group of the wanted ones, is among those wanted for it."""
+        self.check(wanted)
+        out: list[bool] = [False] * len(images)
+        for group in {w[0].split(":")[0] if ":" in w[0] else "" for w in wanted}:
+            index = [
+                i
+                for i, w in enumerate(wanted)
+                if (w[0].split(":")[0] if ":" in w[0] else "") == group
+            ]
+            for i, label in zip(index, self.top1([images[i] for i in index], group), strict=True):
+                out[i] = label in wanted[i]
+        return out
+
+
+@dataclass(frozen=True)
+class Clip:
+    """CLIP similarity and features."""
+
+    model: torch.nn.Module
+    processor: object
+    tokenizer: object
+
+    @classmethod
+    def load(cls, name: str = "pocket", device: str | torch.device | None = "cpu") -> Clip:
+        """`pocket`, a folder, or a hub id such as "openai/clip-vit-base-patch32"."""
+        from transformers import CLIPTokenizer
+
+        source = _source(name, "clip")
+        model, processor = _load("clip", source, parse_device(device))
+        return cls(model, processor, CLIPTokenizer.from_pretrained(source))
+
+    @torch.no_grad()
+    def image_features(self, images: Sequence[Image.Image], batch_size: int = 64) -> torch.Tensor:
+        """Unit vectors, (n, dimension)."""
+        device, rows = next(self.model.parameters()).device, []
+        for first in range(0, len(images), batch_size):
+            pixels = self.processor(list(images[first : first + batch_size]), return_tensors="pt")[
+                "pixel_values"
+            ]
+            pooled = self.model.vision_model(pixel_values=pixels.to(device)).pooler_output
+            rows.append(self.model.visual_projection(pooled).float().cpu())
+        return torch.nn.functional.normalize(torch.cat(rows), dim=-1)
+
+    @torch.no_grad()
+    def text_features(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Unit vectors, (n, dimension)."""
+        tokens = self.tokenizer(
+            list(prompts), padding="max_length", truncation=True, return_tensors="pt"
+        )
+        device = next(self.model.parameters()).device
+        # The unpadded and the padded text share their first end token, which CLIP pools.
+        pooled = self.model.text_model(input_ids=tokens.input_ids.to(device)).pooler_output
+        return torch.nn.functional.normalize(
+            self.model.text_projection(pooled).float().cpu(), dim=-1
+        )
+
+    def similarity(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> torch.Tensor:
+        """Cosine of every picture with every prompt, (images, prompts)."""
+        return self.image_features(images) @ self.text_features(prompts).T
+
+    def shows(self, images: Sequence[Image.Image], pair: tuple[str, str]) -> list[bool]:
+        """Whether each picture is nearer to the first prompt of `pair` than to the second."""
+        s = self.similarity(images, pair)
+        return (s[:, 0] > s[:, 1]).tolist()
+
+
+@lru_cache(maxsize=4)
+def classifier(name: str = "pocket", device: str = "cpu") -> Classifier:
+    """`Classifier.load`, kept for the next call."""
+    return Classifier.load(name, device)
+
+
+@lru_cache(maxsize=2)
+def clip(name: str = "pocket", device: str = "cpu") -> Clip:
+    """`Clip.load`, kept for the next call."""
+    return Clip.load(name, device)
+
+
+def judge_files() -> list[Path]:
+    """The shipped judges' weights, whose hashes stand in the model card."""
+    return sorted(p for d in ("classifier", "clip") for p in (ASSETS / d).glob("*.safetensors"))

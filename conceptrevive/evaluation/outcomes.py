@@ -1,0 +1,169 @@
+"""Does a model still draw a concept, and everything else? Top-1 with Wilson intervals, same seeds for every model."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from conceptrevive.concepts.concept import Concept, Probe
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.evaluation.judges import classifier, clip
+from conceptrevive.intervals import Rate
+from conceptrevive.models.generation import EVALUATION_SEED, generate
+from conceptrevive.models.layers import denoiser
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """One outcome per picture, in the order of prompts and seeds, so that two models can be paired.
+
+    Attributes:
+        erased_outcomes: whether each picture of the concept shows it.
+        retained_outcomes: whether each other picture shows its own object.
+    """
+
+    concept: str
+    erased_outcomes: tuple[bool, ...]
+    retained_outcomes: tuple[bool, ...]
+    seed: int
+
+    @property
+    def erased(self) -> Rate:
+        """Top-1 accuracy on the erased concept."""
+        return Rate.of(self.erased_outcomes)
+
+    @property
+    def retained(self) -> Rate:
+        """Top-1 accuracy on the retained concepts."""
+        return Rate.of(self.retained_outcomes)
+
+
+def evaluation_seed(seed: int) -> int:
+    """The first noise seed of an evaluation with user seed `seed` ≥ 0: disjoint from `locate`'s and from other seeds'."""
+    if seed < 0:
+        raise ConceptReviveError(f"seed is {seed}: it must be 0 or more")
+    return EVALUATION_SEED * (1 + int(seed))
+
+
+def judge_concept(concept: Concept, images: list, device: str = "cpu") -> list[bool]:
+    """Whether each picture shows the concept, by its class labels or its CLIP pair."""
+    if concept.labels:
+        return classifier(concept.judge, device).correct(images, [concept.labels] * len(images))
+    if concept.clip_pair:
+        return clip(concept.judge, device).shows(images, concept.clip_pair)
+    raise ConceptReviveError(
+        f"concept {concept.name!r} has no judge: give it `labels` (classes of the classifier `judge`) or a `clip_pair` "
+        "(prompt with, prompt without)"
+    )
+
+
+def evaluate_images(
+    model, concept: Concept, *, n: int, seed: int = 0, steps=None, guidance=None, progress=None
+) -> list:
+    """`n` pictures of the concept, the evaluation's prompts and seeds."""
+    prompts = [concept.target_prompts[i % len(concept.target_prompts)] for i in range(n)]
+    return _pictures(model, concept, prompts, evaluation_seed(seed), steps, guidance, progress)
+
+
+def retained_seeds(probes: Sequence[Probe], seed: int) -> list[int]:
+    """One noise seed per probe, by its prompt, so that a retained picture is the same whichever concept was erased."""
+    first = evaluation_seed(seed) + EVALUATION_SEED // 2
+    turns: Counter[str] = Counter()
+    out = []
+    for probe in probes:
+        out.append(
+            first + zlib.crc32(probe.prompt.encode()) % (EVALUATION_SEED // 4) + turns[probe.prompt]
+        )
+        turns[probe.prompt] += 1
+    return out
+
+
+def retained_images(
+    model, concept: Concept, *, n: int, seed: int = 0, steps=None, guidance=None, progress=None
+) -> list:
+    """`n` pictures of the other concepts, each equally often (± 1), the evaluation's prompts and seeds."""
+    probes = retained_probes(concept, n)
+    return _pictures(
+        model,
+        concept,
+        [p.prompt for p in probes],
+        retained_seeds(probes, seed),
+        steps,
+        guidance,
+        progress,
+    )
+
+
+def retained_pictures(concept: Concept, n: int, seed: int) -> list[tuple[str, int]]:
+    """(prompt, noise seed) of each retained picture; the same picture may stand for several concepts."""
+    probes = retained_probes(concept, n)
+    return list(zip((p.prompt for p in probes), retained_seeds(probes, seed), strict=True))
+
+
+def retained_probes(concept: Concept, n: int) -> list[Probe]:
+    """The first `n` of the concept's retained probes, again from the start where it has fewer."""
+    return (
+        [concept.retained[i % len(concept.retained)] for i in range(n)] if concept.retained else []
+    )
+
+
+def _pictures(model, concept, prompts, seed, steps, guidance, progress) -> list:
+    s = concept.settings
+    return generate(
+        model,
+        prompts,
+        seed=seed,
+        steps=steps or s.steps,
+        guidance=s.guidance if guidance is None else guidance,
+        progress=progress,
+    )
+
+
+def evaluate(
+    model,
+    concept: Concept,
+    *,
+    n: int = 50,
+    retained: int | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    guidance: float | None = None,
+    progress=None,
+) -> Outcomes:
+    """Draw and judge the erased concept and the retained ones.
+
+    Args:
+        model: a diffusers pipeline. concept: what was erased.
+        n: pictures of it. retained: pictures of the others; None draws each other concept once, 0 none.
+        seed: the same seed gives the same noise, so two models' outcomes are paired.
+        steps, guidance: None takes the concept's settings.
+
+    Raises:
+        ConceptReviveError: the concept has no judge, or n < 1.
+    """
+    if n < 1:
+        raise ConceptReviveError(f"n is {n}: an evaluation needs at least one picture")
+    if retained is not None and retained < 0:
+        raise ConceptReviveError(
+            f"retained is {retained}: it must be 0 or more, or None for each other concept once"
+        )
+    if not concept.labels and not concept.clip_pair:
+        judge_concept(concept, [])
+    device = str(next(denoiser(model).parameters()).device)
+    count = len({p.labels for p in concept.retained}) if retained is None else retained
+    wanted = [p.labels for p in retained_probes(concept, count)]
+    # The judge first: what it lacks should be known before an hour of drawing.
+    if concept.labels or wanted:
+        classifier(concept.judge, device).check([concept.labels, *wanted])
+    if not concept.labels:
+        clip(concept.judge, device)
+    images = evaluate_images(
+        model, concept, n=n, seed=seed, steps=steps, guidance=guidance, progress=progress
+    )
+    others = retained_images(
+        model, concept, n=count, seed=seed, steps=steps, guidance=guidance, progress=progress
+    )
+    right = classifier(concept.judge, device).correct(others, wanted) if wanted else []
+    return Outcomes(concept.name, tuple(judge_concept(concept, images, device)), tuple(right), seed)

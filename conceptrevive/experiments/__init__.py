@@ -1,0 +1,1 @@
+"""What is measured and published: one file per table or figure."""

@@ -1,0 +1,1 @@
+"""Diffusers models: load, read and write weights, draw."""

@@ -1,0 +1,1 @@
+"""Filling in the pruned entries of a matrix (paper §3.2)."""

@@ -1,0 +1,65 @@
+"""What an attacker knows of where a concept was pruned: exact zeros, a guess, or noise drawn again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from conceptrevive.defence.obfuscation import standard_normal
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.unlearning.masks import MaskSet
+
+
+def zero_masks(weights: Mapping[str, torch.Tensor]) -> MaskSet:
+    """The map an attacker reads off a pruned checkpoint: where its weights are exactly 0."""
+    return MaskSet({n: w == 0 for n, w in weights.items()}, concept="exact zeros")
+
+
+def guess_masks(
+    weights: Mapping[str, torch.Tensor], fraction: float | Mapping[str, float]
+) -> MaskSet:
+    """What an attacker who finds no zeros may try: per row, the `fraction` of entries with the smallest |w|.
+
+    Args:
+        fraction: the pruning rate the attacker knows or assumes, one for all or one per layer.
+    """
+    out = {}
+    for name, w in weights.items():
+        share = fraction[name] if isinstance(fraction, Mapping) else fraction
+        if not 0 <= share <= 1:
+            raise ConceptReviveError(
+                f"{name}: fraction is {share}; it is a share of the entries, in [0, 1]"
+            )
+        count = round(share * w.shape[1])
+        mask = torch.zeros_like(w, dtype=torch.bool)
+        if count:
+            mask.scatter_(1, w.abs().float().topk(count, dim=1, largest=False).indices, True)
+        out[name] = mask
+    return MaskSet(out, concept="guess: smallest magnitudes")
+
+
+def redrawn_positions(
+    weights: Mapping[str, torch.Tensor], seed: int, tolerance: float = 1e-3
+) -> MaskSet:
+    """Where `obfuscate` with a known `seed` put noise: the attack that makes the seed a secret.
+
+    The noise is drawn again; at filled positions weight / noise is one number, the layer's σ_M, which is found where the
+    quotients crowd.
+
+    Args:
+        weights: every layer that was filled, in the order in which it was.
+        tolerance: relative distance from σ_M that counts, above the rounding of the weights' dtype.
+
+    Returns: masks; with any other seed they hold a few positions by chance.
+    """
+    draw, out = standard_normal(seed), {}
+    for name, w in weights.items():
+        quotient = (w.detach().cpu().double() / draw(w.shape)).log()  # NaN where the signs differ
+        width = max(tolerance, 2 * torch.finfo(w.dtype).eps)
+        known = quotient[torch.isfinite(quotient)]
+        bins = (known / width).round()
+        values, counts = bins.unique(return_counts=True)
+        level = float(values[counts.argmax()]) * width if len(known) else 0.0
+        out[name] = ((quotient - level).abs() <= width).to(w.device)
+    return MaskSet(out, concept="noise drawn again")

@@ -1,0 +1,1 @@
+"""Erasing: activations → masks → pruned weights (paper §1)."""

@@ -1,0 +1,22 @@
+"""Results name a command that can be run again."""
+
+import json
+import subprocess
+import sys
+
+
+def test_a_module_is_named_as_it_was_run(tmp_path):
+    package = tmp_path / "lab"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    code = "import json\nfrom conceptrevive.experiments.provenance import provenance\nprint(json.dumps(provenance(3)))\n"
+    (package / "measure.py").write_text(code)
+
+    def command(*argv):
+        run = subprocess.run(
+            [sys.executable, *argv], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        return json.loads(run.stdout)["command"]
+
+    assert command("-m", "lab.measure", "--out", "a b") == "python -m lab.measure --out 'a b'"
+    assert command("lab/measure.py", "--n", "2") == "python measure.py --n 2"

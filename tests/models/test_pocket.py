@@ -1,0 +1,139 @@
+"""What is shipped: the pocket pipeline and its judge, and the main job on them."""
+
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+import torch
+
+import conceptrevive as cr
+from conceptrevive.cli.commands import main
+from conceptrevive.concepts import world as W
+from conceptrevive.evaluation.judges import Classifier, Clip
+from conceptrevive.files import ASSETS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def pocket():
+    return cr.load_pipeline("pocket", device="cpu")
+
+
+def test_loads_in_plain_diffusers():
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(ASSETS / "pocket", torch_dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    image = pipe(
+        "a cat in a garden", num_inference_steps=2, generator=torch.Generator().manual_seed(0)
+    ).images[0]
+    assert image.size == (64, 64)
+    assert pipe.scheduler.config.prediction_type == "epsilon"
+    assert len(cr.candidate_layers(pipe)) >= 11
+
+
+def test_stays_small_and_holds_no_pickle():
+    def size(folder):
+        return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+    assert size(ASSETS / "pocket") <= 28e6
+    assert size(ASSETS) - size(ASSETS / "pocket") <= 8e6
+    assert not [p for p in ASSETS.rglob("*") if p.suffix in (".bin", ".pt", ".ckpt", ".pkl")]
+
+
+def test_every_word_of_the_world_is_one_token(pocket):
+    words = {w for name in [*W.OBJECTS, *W.SCENES, *W.STYLES, *W.HYPERNYMS] for w in name.split()}
+    assert [w for w in words if len(pocket.tokenizer.tokenize(w)) != 1] == []
+
+
+def test_the_judge_knows_the_world_and_more():
+    labels = Classifier.load().labels
+    assert {f"object:{o}" for o in W.OBJECTS} <= set(labels)
+    assert {f"scene:{s}" for s in W.SCENES} | {f"style:{s}" for s in W.STYLES} <= set(labels)
+    assert {"object:none", "scene:none", "style:none"} <= set(labels)
+    assert sum(label.startswith("object:") for label in labels) > 150
+
+
+def test_the_judge_softmaxes_each_group_by_itself(pocket):
+    judge = Classifier.load()
+    images = cr.generate(pocket, ["a cat in a garden"] * 2, steps=2)
+    p = judge.probabilities(images)
+    for members in judge.groups().values():
+        torch.testing.assert_close(p[:, members].sum(1), torch.ones(2))
+
+
+def test_clip_judges_what_no_class_names(pocket):
+    judge = Clip.load()
+    images = cr.generate(pocket, ["a cat in a garden"] * 4 + ["a garden"] * 4, seed=50, steps=12)
+    assert judge.image_features(images).shape[0] == 8
+    torch.testing.assert_close(judge.image_features(images).norm(dim=-1), torch.ones(8))
+    shown = judge.shows(images, ("a cat in a garden", "a garden"))
+    assert sum(shown[:4]) > sum(shown[4:])
+
+
+def test_evaluate_prints_what_scripts_read(capsys):
+    assert (
+        main(
+            ["evaluate", "pocket", "--concept", "cat", "--images", "4", "--retained", "3", "--json"]
+        )
+        == 0
+    )
+    result = json.loads(capsys.readouterr().out)
+    assert result["n"] == 4 and result["retained_n"] == 3
+    low, high = result["interval"]
+    assert low <= result["top1"] <= high
+    assert result["seed"] == 0 and "torch" in result["versions"]
+
+
+def test_demo_writes_its_picture_and_numbers(tmp_path, capsys):
+    argv = [
+        "demo",
+        "--out",
+        str(tmp_path / "d"),
+        "--images",
+        "4",
+        "--retained",
+        "4",
+        "--json",
+        "--device",
+        "cpu",
+    ]
+    assert main(argv) == 0
+    result = json.loads((tmp_path / "d" / "demo.json").read_text())
+    printed = json.loads(capsys.readouterr().out)
+    rows = {"original", "pruned", "revived", "obfuscated", "obfuscated_revived"}
+    assert rows <= set(result["erased_top1"]) and rows <= set(result["retained_top1"])
+    assert 0 < result["pruned_fraction_model"] < result["pruned_fraction"] < 1
+    assert 0 <= result["sign_accuracy"] <= 1 and 0 <= result["sign_accuracy_topk"] <= 1
+    assert printed["erased_top1"] == result["erased_top1"]
+    # Whoever knows the mask revives the very same weights through the defence, which need no second drawing.
+    assert result["erased_top1"]["obfuscated_revived_known"] == result["erased_top1"]["revived"]
+    assert result["retained_top1"]["obfuscated_revived_known"] == result["retained_top1"]["revived"]
+    assert (tmp_path / "d" / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_the_wheel_runs_the_demo_in_a_clean_environment(tmp_path):
+    def run(*argv):
+        subprocess.run([str(a) for a in argv], check=True, cwd=tmp_path)
+
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT)
+    wheel = next(tmp_path.glob("conceptrevive-*.whl"))
+    venv.create(tmp_path / "clean", with_pip=True)
+    python = tmp_path / "clean" / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel)
+    run(
+        python.parent / "conceptrevive",
+        "demo",
+        "--out",
+        tmp_path / "d",
+        "--images",
+        "2",
+        "--retained",
+        "2",
+    )
+    assert json.loads((tmp_path / "d" / "demo.json").read_text())["images"] == 2

@@ -1,0 +1,426 @@
+"""What is inside the solvers: covariance and ridge, gathered systems, nuclear norm, side information, prior, both ways."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import conceptrevive as cr
+import conceptrevive.revival.completion.conditional as conditional
+import conceptrevive.revival.completion.covariance as covariance
+from conceptrevive.revival.completion.holdout import hide_largest, thresholds
+from conceptrevive.revival.completion.joint import choose_multiple, joint_mean
+from conceptrevive.revival.completion.prior import (
+    choose_trust,
+    expected_value,
+    mean_field,
+    sign_probability,
+)
+from conceptrevive.revival.completion.softimpute import nuclear_norm, soft_impute
+from conceptrevive.revival.completion.solvers import _say_once, working_device
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def layer(seed, rows=32, columns=128, rank=6, noise=0.5, share=0.1, largest=True):
+    """Low rank plus noise, (truth, mask): the largest of each row pruned, in half of the columns, or entries at random."""
+    g = torch.Generator().manual_seed(seed)
+    truth = (
+        torch.randn(rows, rank, generator=g)
+        @ torch.randn(rank, columns, generator=g)
+        / math.sqrt(rank)
+    )
+    truth = (truth + noise * torch.randn(rows, columns, generator=g)).double()
+    if not largest:
+        return truth, torch.rand(rows, columns, generator=g) < share
+    activations = torch.randn(columns, generator=g).mul(0.3).exp() * (
+        torch.rand(columns, generator=g) < 0.5
+    )
+    top = (truth.abs() * activations).topk(round(share * columns), dim=1).indices
+    return truth, torch.zeros(rows, columns, dtype=torch.bool).scatter_(1, top, True)
+
+
+def share_right(estimate, truth, mask):
+    return float((estimate.sign() == truth.sign())[mask].double().mean())
+
+
+# --- covariance -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(6, 40), (20, 8)])
+def test_ledoit_wolf_equals_its_definition(shape):
+    z = layer(0, *shape, rank=2)[0]
+    samples = z.numpy().T
+    s = samples.T @ samples / len(samples)
+    target = np.trace(s) / len(s) * np.eye(len(s))
+    noise = sum(np.sum((np.outer(x, x) - s) ** 2) for x in samples) / len(samples) ** 2
+    share = min(1, noise / np.sum((s - target) ** 2))
+    assert 0 < share < 1
+    assert float(covariance.ledoit_wolf(z)) == pytest.approx(share / (1 - share), rel=1e-9)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.5, 3.0])
+def test_ridge_is_the_best_of_those_tried_at_predicting_what_is_left_out(noise):
+    truth, mask = layer(1, 8, 40, rank=2, noise=noise)
+    z = truth.masked_fill(mask, 0).numpy()
+    errors = []
+    for ridge in covariance.RIDGES:
+        level, total = ridge * np.sum(z * z) / z.size, 0.0
+        for j in range(40):
+            others = np.delete(z, j, axis=1)
+            c = others @ others.T / 40 + level * np.eye(8)
+            for i in np.flatnonzero(z[:, j]):
+                rest = np.delete(np.arange(8), i)
+                total += (
+                    z[i, j] - c[i, rest] @ np.linalg.solve(c[np.ix_(rest, rest)], z[rest, j])
+                ) ** 2
+        errors.append(total)
+    chosen = float(covariance.leave_one_out_ridge(truth.masked_fill(mask, 0)[None]))
+    assert chosen == covariance.RIDGES[int(np.argmin(errors))]
+
+
+def test_ridge_grows_with_noise():
+    ridges = [
+        float(covariance.leave_one_out_ridge(layer(0, noise=v)[0][None])) for v in (0.01, 0.5, 3.0)
+    ]
+    assert ridges[0] < ridges[1] < ridges[2]
+    shrinkage = [float(covariance.ledoit_wolf(layer(0, noise=v)[0])) for v in (0.01, 0.5, 3.0)]
+    assert shrinkage[0] < shrinkage[1] < shrinkage[2]
+
+
+@pytest.mark.parametrize(("noise", "dtype"), [(0.5, torch.float32), (1e-5, torch.float64)])
+def test_precision_follows_the_condition_number(noise, dtype):
+    truth, mask = layer(1, rank=4, noise=noise, largest=False)
+    single = truth.float().masked_fill(mask, 0)
+    k, _ = covariance.column_model(single[None], ridge=1e-9)
+    assert k.dtype == dtype
+    a, b = cr.complete(single, mask, ridge=1e-9), cr.complete(single.double(), mask, ridge=1e-9)
+    assert a.weight.dtype == torch.float32
+    assert float((a.weight - b.weight)[mask].norm() / b.weight[mask].norm()) < 1e-3
+
+
+def test_a_singular_covariance_is_named():
+    with pytest.raises(
+        cr.ConceptReviveError, match=r"layer: the covariance with ridge 0\.0 is singular: raise the"
+    ):
+        mask = torch.zeros(4, 8, dtype=torch.bool)
+        mask[0, 0] = True
+        cr.complete(torch.ones(4, 8), mask, ridge=0.0, name="layer")
+
+
+# --- conditional ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "entries"), [(0.0, 1 << 24), (1.0, 1 << 24), (1.0, 100), (0.1, 1000)]
+)
+def test_how_columns_are_gathered_does_not_matter(monkeypatch, share, entries):
+    truth, mask = layer(2)
+    expected = cr.complete(truth, mask, tolerance=1e-12).weight
+    monkeypatch.setattr(conditional, "GATHER_SHARE", share)
+    parts = conditional.by_missing
+    monkeypatch.setattr(conditional, "by_missing", lambda missing: parts(missing, entries))
+    torch.testing.assert_close(
+        cr.complete(truth, mask, tolerance=1e-12).weight, expected, rtol=1e-9, atol=1e-11
+    )
+
+
+def test_layers_solved_together_equal_layers_solved_alone():
+    cases = {
+        f"{i}": layer(i, *shape) for i, shape in enumerate([(16, 64)] * 3 + [(12, 64), (16, 64)])
+    }
+    cases["3"][1][:, 5] = True  # one with a fully pruned column, one without a gap
+    cases["4"][1][:] = False
+    weights, masks = ({n: c[i] for n, c in cases.items()} for i in (0, 1))
+    together = cr.complete_all(weights, masks, tolerance=1e-12)
+    assert list(together) == list(weights)
+    for n, done in together.items():
+        alone = cr.complete(weights[n], masks[n], tolerance=1e-12)
+        torch.testing.assert_close(done.weight, alone.weight, rtol=1e-8, atol=1e-10)
+
+
+def test_each_layer_reports_its_own_sweeps():
+    cases = {
+        n: layer(i, 16, 64, noise=noise)
+        for i, (n, noise) in enumerate({"a": 0.1, "b": 5.0}.items())
+    }
+    weights, masks = ({n: c[i] for n, c in cases.items()} for i in (0, 1))
+    together = cr.complete_all(weights, masks, solver="paper")
+    alone = {n: cr.complete(weights[n], masks[n], solver="paper").iterations for n in cases}
+    assert {n: c.iterations for n, c in together.items()} == alone and alone["a"] != alone["b"]
+
+
+def test_estimates_too_large_for_the_dtype_are_named():
+    # Rank one: the missing entry is twice the one above it, 120 000.
+    row = torch.linspace(1000, 60000, 32)
+    weight = torch.stack([row, row.clamp_max(32000) * 2])
+    weight[:, 16:-1] *= 0.5
+    weight[1] = weight[0] * 2
+    mask = torch.zeros(2, 32, dtype=torch.bool)
+    mask[1, -1] = True
+    weight[1, -1] = 0
+    with pytest.raises(
+        cr.ConceptReviveError,
+        match="layer: completed entries are not finite in float16: complete the",
+    ):
+        cr.complete(weight.half(), mask, ridge=1e-7, name="layer")
+
+
+def test_apples_gpu_is_completed_on_the_cpu_and_says_so_once():
+    _say_once.cache_clear()
+    with pytest.warns(UserWarning, match="completion runs on the CPU: Apple's GPU has no float64"):
+        assert working_device(torch.device("mps")) == torch.device("cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert working_device(torch.device("mps")) == torch.device("cpu")
+        assert working_device(torch.device("cuda")) == torch.device("cuda")
+
+
+# --- nuclear norm -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(12, 40), (40, 12)], ids=["wide", "tall"])
+def test_both_forms_of_the_loop_agree(shape):
+    truth, mask = layer(3, *shape, largest=False)
+    z = truth.masked_fill(mask, 0)
+    (a, n, _), (b, m, _) = (soft_impute(z, mask, 60, 1e-5, form) for form in ("gram", "svd"))
+    assert n == m > 3
+    torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rank", "noise", "share"), [(6, 0.5, 0.05), (6, 0.5, 0.2), (2, 1.0, 0.1), (4, 0.01, 0.1)]
+)
+@pytest.mark.parametrize("shape", [(32, 128), (96, 24)], ids=["wide", "tall"])
+def test_nuclear_ends_no_higher_than_the_loop_and_with_its_signs(shape, rank, noise, share):
+    truth, mask = layer(4, *shape, rank=rank, noise=noise, share=share)
+    mask &= ~mask.all(0)
+    z = truth.masked_fill(mask, 0)
+    (slow, sweeps, converged), (fast, rounds, settled) = soft_impute(z, mask), nuclear_norm(z, mask)
+    assert settled and rounds < sweeps
+    norms = [float(torch.linalg.matrix_norm(x, "nuc")) for x in (fast, slow)]
+    assert norms[0] <= norms[1] * (1 + 1e-12)
+    assert torch.equal(fast[~mask], z[~mask])
+    if converged:
+        assert share_right(fast, slow, mask) >= 0.99
+
+
+# --- side information -------------------------------------------------------------------------------------------
+
+
+def test_side_information_equals_the_dense_conditional_mean(monkeypatch):
+    """With all of the cross-covariance believed it is one Gaussian over the weight's rows and the side's."""
+    monkeypatch.setattr(
+        covariance, "cross_share", lambda z, _side, _cross: torch.ones(z.shape[:-2], dtype=z.dtype)
+    )
+    truth, mask = layer(5, 8, 60, rank=3)
+    side = torch.cat([truth[:3] + 1, truth[5:6] - truth[6:7]])
+    z = truth.masked_fill(mask, 0)
+    done = cr.complete(z, mask, side=side, ridge=0.1, tolerance=1e-13)
+    both = torch.cat([z, side]).numpy()
+    c = both @ both.T / 60
+    c[range(8), range(8)] += 0.1 * np.mean(np.diag(c)[:8])
+    c[range(8, 12), range(8, 12)] += float(covariance.leave_one_out_ridge(side[None])) * np.mean(
+        np.diag(c)[8:]
+    )
+    expected = z.numpy().copy()
+    for j in range(60):
+        lost = np.flatnonzero(mask[:, j].numpy())
+        kept = np.setdiff1d(np.arange(12), lost)
+        expected[lost, j] = c[np.ix_(lost, kept)] @ np.linalg.solve(
+            c[np.ix_(kept, kept)], both[kept, j]
+        )
+    np.testing.assert_allclose(done.weight.numpy(), expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("solver", ["conditional", "prior"])
+def test_side_information_helps_where_it_informs_and_is_ignored_where_it_does_not(solver):
+    plain, told, misled = [], [], []
+    for seed in range(4):
+        truth, mask = layer(seed)
+        g = torch.Generator().manual_seed(seed)
+        noise = torch.randn(truth.shape, generator=g, dtype=torch.float64)
+        for out, side in ((plain, None), (told, truth + noise), (misled, noise)):
+            out.append(
+                share_right(cr.complete(truth, mask, solver=solver, side=side).weight, truth, mask)
+            )
+    assert np.mean(told) > np.mean(plain) + 0.03
+    assert abs(np.mean(misled) - np.mean(plain)) < 0.02
+
+
+def test_side_information_that_does_not_fit():
+    truth, mask = layer(0)
+    for side in (truth[:, :9], truth[0], truth * math.nan):
+        with pytest.raises(
+            cr.ConceptReviveError, match=r"layer: side information .* must be finite, a row of 128"
+        ):
+            cr.complete(truth, mask, side=side, name="layer")
+    with pytest.raises(cr.ConceptReviveError, match="solver 'paper' takes no side information"):
+        cr.complete(truth, mask, side=truth, solver="paper")
+
+
+def test_read_side_is_the_value_half_of_the_layer_before(tiny):
+    side = cr.read_side(tiny)
+    for name, weight in cr.read_weights(tiny).items():
+        first = tiny.unet.get_submodule(name.replace("net.2", "net.0.proj"))
+        x = torch.randn(3, weight.shape[0])
+        value, gate = first(x).chunk(2, dim=-1)
+        geglu = tiny.unet.get_submodule(name.replace("net.2", "net.0"))(x)
+        torch.testing.assert_close(geglu, value * torch.nn.functional.gelu(gate))
+        torch.testing.assert_close(x @ side[name] + first.bias[: weight.shape[1]], value)
+    with pytest.raises(cr.ConceptReviveError, match=r"to_out.0: no GEGLU layer comes before it"):
+        cr.read_side(tiny, [name.replace("ff.net.2", "attn1.to_out.0")])
+
+
+# --- prior ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mean", [-3.0, -0.2, 0.0, 0.7, 40.0])
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 2.0])
+def test_sign_and_expectation_by_integration(mean, threshold):
+    x = torch.linspace(-80, 80, 400_001, dtype=torch.float64)
+    density = torch.exp(-0.5 * ((x - mean) / 1.3) ** 2) * (x.abs() > threshold)
+    given = [torch.tensor(v, dtype=torch.float64) for v in (mean, 1.3, threshold)]
+    positive = float(density[x > 0].sum() / density.sum())
+    value, logit = expected_value(*given)
+    assert float(torch.sigmoid(logit)) == pytest.approx(positive, abs=1e-4)
+    assert float(value) == pytest.approx(float((x * density).sum() / density.sum()), abs=1e-3)
+
+
+def test_expectation_is_sound_far_out_in_float32():
+    for mean in (0.0, 1e-3, -2.0):
+        value, _ = expected_value(torch.tensor(mean), torch.tensor(1e-3), torch.tensor(5.0))
+        assert abs(float(value)) <= 5.01
+    assert float(value) == pytest.approx(-5, abs=0.01)
+
+
+def test_without_trust_the_prior_is_the_conditional_mean():
+    truth, mask = layer(6)
+    z = truth.masked_fill(mask, 0)[None]
+    x, _, settled, logit = mean_field(z, mask[None], trust=0.0, tolerance=1e-6, limit=500)
+    assert settled
+    torch.testing.assert_close(x[0], cr.complete(truth, mask).weight, rtol=1e-4, atol=1e-5)
+    assert torch.equal(logit[0].sign()[mask], x[0].sign()[mask]) and (logit[0][~mask] == 0).all()
+
+
+def test_thresholds_and_hidden_entries_by_hand():
+    z = torch.tensor([[3.0, 1.0, 0.0, 2.0], [0.0, -2.0, 4.0, 1.0]])
+    mask = torch.tensor([[0, 0, 1, 0], [1, 0, 0, 0]], dtype=torch.bool)
+    theta = torch.tensor([(9 + 1 + 4) / 3, (4 + 16 + 1) / 3]).sqrt()
+    # Columns 0 and 2 hold a pruned entry: a_0 = 3/θ_0, a_2 = 4/θ_1.
+    expected = torch.stack(
+        [theta * 3 / theta[0], torch.zeros(2), theta * 4 / theta[1], torch.zeros(2)], dim=1
+    )
+    torch.testing.assert_close(thresholds(z, mask), expected)
+    assert hide_largest(z, mask, share=0.5).int().tolist() == [[1, 0, 0, 0], [0, 0, 1, 0]]
+
+
+def test_hidden_entries_are_survivors_and_as_many_as_asked():
+    truth, mask = layer(7, share=0.08)
+    hidden = hide_largest(truth.masked_fill(mask, 0), mask)
+    assert not (hidden & mask).any()
+    assert torch.equal(hidden.sum(1), (mask.sum(1) * 0.25).ceil().long())
+    assert truth.abs()[hidden].mean() > 1.3 * truth.abs()[~mask].mean()
+
+
+def test_prior_beats_the_conditional_mean_where_the_largest_were_pruned():
+    gains, errors = [], []
+    for seed in range(8):
+        truth, mask = layer(seed)
+        a, b = (cr.complete(truth, mask, solver=s).weight for s in ("prior", "conditional"))
+        gains.append(share_right(a, truth, mask) - share_right(b, truth, mask))
+        errors.append(float((a - truth)[mask].norm() / (b - truth)[mask].norm()))
+    assert np.mean(gains) > 0.01
+    assert np.mean(errors) < 0.9
+
+
+def test_trust_and_probability_come_from_survivors_alone():
+    truth, mask = layer(8)
+    noisy = torch.where(mask, torch.randn_like(truth) * 100, truth)
+    for w in (truth, noisy):
+        z = w.masked_fill(mask, 0)
+        assert choose_trust(z[None], mask[None]) > 0
+    a, b = (sign_probability(w.masked_fill(mask, 0), mask) for w in (truth, noisy))
+    assert torch.equal(a.probability, b.probability) and (a.trust, a.temperature) == (
+        b.trust,
+        b.temperature,
+    )
+    assert a.hidden == int(hide_largest(truth.masked_fill(mask, 0), mask).sum())
+
+
+def test_sign_probabilities_are_calibrated():
+    said, right = [], []
+    for seed in range(12):
+        truth, mask = layer(seed)
+        p = sign_probability(truth.masked_fill(mask, 0), mask)
+        assert ((p.probability[mask] >= 0.5) & (p.probability[mask] <= 1)).all()
+        assert (p.probability[~mask] == 0.5).all() and (p.sign[~mask] == 0).all()
+        said.append(p.probability[mask])
+        right.append((p.sign == truth.sign())[mask])
+    said, right = torch.cat(said), torch.cat(right).double()
+    for low, high in ((0.5, 0.7), (0.7, 0.9), (0.9, 1.0)):
+        these = (said >= low) & (said <= high)
+        assert these.sum() > 300
+        # Four standard errors of a few hundred, and what the model leaves out.
+        assert abs(float(right[these].mean() - said[these].mean())) < 0.08
+
+
+# --- joint ------------------------------------------------------------------------------------------------------
+
+
+def test_joint_equals_the_dense_matrix_normal():
+    truth, mask = layer(9, 6, 14, rank=2, largest=False)
+    z = truth.masked_fill(mask, 0)
+    x, _, converged = joint_mean(z, mask, multiple=2.0, tolerance=1e-12)
+    assert converged
+    rows = np.linalg.inv(covariance.column_model(z[None])[0][0].numpy())
+    level = 2 * float(covariance.ledoit_wolf(z.T)) * float(z.square().sum()) / (6 * 14)
+    columns = z.numpy().T @ z.numpy() / 6 + level * np.eye(14)
+    c, m = np.kron(rows, columns), mask.numpy().ravel()
+    expected = z.numpy().ravel().copy()
+    expected[m] = c[np.ix_(m, ~m)] @ np.linalg.solve(c[np.ix_(~m, ~m)], expected[~m])
+    np.testing.assert_allclose(x.numpy().ravel(), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_joint_without_columns_is_the_conditional_mean():
+    truth, mask = layer(10)
+    z = truth.masked_fill(mask, 0)
+    x, _, _ = joint_mean(z, mask, multiple=math.inf, tolerance=1e-10)
+    torch.testing.assert_close(x, cr.complete(z, mask).weight, rtol=1e-6, atol=1e-8)
+
+
+def test_joint_listens_to_columns_that_go_together():
+    # Columns in nearly equal pairs, rows independent: only the columns know.
+    gains = []
+    for seed in range(6):
+        g = torch.Generator().manual_seed(seed)
+        half = torch.randn(64, 16, generator=g, dtype=torch.float64)
+        truth = torch.cat(
+            [half, half + 0.1 * torch.randn(64, 16, generator=g, dtype=torch.float64)], dim=1
+        )
+        mask = torch.rand(truth.shape, generator=g) < 0.1
+        z = truth.masked_fill(mask, 0)
+        assert choose_multiple(z, mask) < math.inf
+        a, b = (
+            share_right(cr.complete(z, mask, solver=s).weight, truth, mask)
+            for s in ("joint", "conditional")
+        )
+        gains.append(a - b)
+    assert np.mean(gains) > 0.01
+
+
+@pytest.mark.parametrize("seed", [60, 129, 144, 156, 168, 180, 237, 264, 273, 276])
+def test_rounding_does_not_choose_the_ridge(seed, one_thread):
+    """Several ridges predict such a small matrix equally well: the order of its rows and columns must not choose among them."""
+    g = torch.Generator().manual_seed(seed)
+    d, n = 2 + seed % 3, 2 + seed % 4
+    w, mask = torch.randn(d, n, generator=g).double(), torch.zeros(d, n, dtype=torch.bool)
+    mask.view(-1)[torch.randperm(d * n, generator=g)[: 1 + seed % 2]] = True
+    rows, columns = torch.randperm(d, generator=g), torch.randperm(n, generator=g)
+    once = cr.complete(w, mask).weight[rows][:, columns]
+    again = cr.complete(w[rows][:, columns], mask[rows][:, columns]).weight
+    torch.testing.assert_close(again, once, rtol=1e-6, atol=1e-6 * float(w.abs().max()))
