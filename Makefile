@@ -20,7 +20,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 help:
 	@echo "make demo       erase, revive and defend one concept; writes demo/demo.png and demo/demo.json"
 	@echo "make test       the tests (ARGS='-k name' narrows them); make test-slow runs the long ones"
-	@echo "make lint       ruff check, formatting, notebook pairs; make format and make sync repair them"
+	@echo "make lint       ruff, formatting, types, import contracts, notebook pairs; make format and make sync repair them"
 	@echo "make notebooks  run every notebook; make book renders them to build/book/_build/html"
 	@echo "make measure    measure the shipped model, every concept's erasing and revival; make card shows it in the book"
 	@echo "make bench      time the attack against the paper's loop; make solvers counts signs and judges pictures of each solver"
@@ -50,6 +50,8 @@ test-slow: $(FULL)
 lint: $(FULL)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m pages.notebooks --check
 
 format: $(FULL)
@@ -117,4 +119,4 @@ solvers: $(FULL)
 	$(BIN)/python -m pages.benchmarks
 
 clean:
-	rm -rf build demo dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build demo dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

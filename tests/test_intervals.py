@@ -1,4 +1,4 @@
-"""Wilson intervals against SciPy, paired differences against a simulation, and the edges of both."""
+"""Wilson against its formula, paired differences against a simulation, and the edges of both."""
 
 from __future__ import annotations
 
@@ -6,23 +6,48 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
+from conceptrevive.errors import ConceptReviveError
 from conceptrevive.intervals import Rate, paired_difference, wilson
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 50, 500])
-def test_wilson_equals_scipy(n):
-    for hits in {0, 1, n // 3, n // 2, n - 1, n}:
-        expected = binomtest(hits, n).proportion_ci(confidence_level=0.95, method="wilson")
-        assert wilson(hits, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+def by_hand(hits: int, n: int, z: float) -> tuple[float, float]:
+    """Wilson's formula, written out."""
+    p = hits / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, min(centre - half, p)), min(1.0, max(centre + half, p))
 
 
-def test_wilson_at_other_levels():
-    expected = binomtest(3, 20).proportion_ci(confidence_level=0.99, method="wilson")
-    assert wilson(3, 20, z=2.5758293035489004) == pytest.approx(
-        (expected.low, expected.high), abs=1e-12
-    )
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 12, 24, 50, 311, 500, 4096])
+@pytest.mark.parametrize(
+    ("confidence", "z"),
+    [(0.95, 1.959963984540054), (0.99, 2.5758293035489004), (0.5, 0.6744897501960817)],
+)
+def test_wilson_equals_its_formula(n, confidence, z):
+    for hits in sorted({*range(0, n + 1, max(1, n // 40)), 1, n - 1, n}):
+        expected = pytest.approx(by_hand(hits, n, z), abs=1e-12)
+        assert wilson(hits, n, confidence) == expected
+
+
+@pytest.mark.parametrize(("hits", "n"), [(5, 3), (-1, 3), (1, 0)])
+def test_more_hits_than_trials_are_refused(hits, n):
+    with pytest.raises(ConceptReviveError, match=rf"^{hits} hits of {n} trials: give 0 to {n} hi"):
+        wilson(hits, n)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95, math.nan])
+def test_a_confidence_is_a_share(confidence):
+    text = f"^confidence is {confidence}: give a share between 0 and 1$"
+    with pytest.raises(ConceptReviveError, match=text):
+        wilson(1, 2, confidence)
+    with pytest.raises(ConceptReviveError, match=text):
+        paired_difference([True], [False], confidence)
+
+
+def test_one_label_per_trial():
+    with pytest.raises(ConceptReviveError, match=r"^3 cluster labels for 2 trials: give one label"):
+        paired_difference([True, False], [True, True], clusters=[1, 1, 2])
 
 
 @pytest.mark.parametrize("n", [1, 3, 10, 49, 50, 1000])
@@ -68,7 +93,7 @@ def test_paired_difference_changes_sign_with_the_order():
     ("gain", "loss", "n"), [(0.3, 0.05, 50), (0.1, 0.1, 50), (0.5, 0.2, 24), (0.02, 0.0, 50)]
 )
 def test_paired_difference_covers_the_truth(gain, loss, n):
-    """Pairs with known shares of gains and losses: the interval holds the true difference about 95 times in 100."""
+    """Pairs with known gains and losses: the interval holds the truth about 95 times in 100."""
     rng = np.random.default_rng(1)
     covered = 0
     runs = 1500
@@ -102,13 +127,13 @@ def test_paired_difference_at_its_edges():
 
 def test_unequal_numbers_are_no_pairs():
     with pytest.raises(
-        ValueError, match="2 outcomes against 3: paired trials come in equal numbers"
+        ConceptReviveError, match="2 outcomes against 3: paired trials come in equal numbers"
     ):
         paired_difference([True, False], [True, False, True])
 
 
 def test_shared_pictures_count_as_one_draw():
-    """Copies of every pair widen nothing and narrow nothing; labels of their own give the plain interval."""
+    """Copies of pairs widen and narrow nothing; labels of their own give the plain interval."""
     rng = np.random.default_rng(0)
     before, after = rng.random(60) < 0.4, rng.random(60) < 0.6
     alone, (low, high) = paired_difference(after, before, clusters=range(60))
