@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from calibration.round_trips import ROUND_TRIPS
-from conceptrevive.checkpoints.headers import read_header, read_tensor
+from conceptrevive.checkpoints.headers import read_header
+from conceptrevive.checkpoints.tensors import read_tensor
 from conceptrevive.files import ASSETS
 
 Weights = dict[str, torch.Tensor]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from conceptrevive.checkpoints.headers import Header, opened, read_tensor
+from conceptrevive.checkpoints.headers import Header
+from conceptrevive.checkpoints.tensors import opened, read_tensor
 from conceptrevive.detectors.evidence import as_matrix
 from conceptrevive.errors import ConceptReviveError
 

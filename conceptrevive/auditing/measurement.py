@@ -19,9 +19,10 @@ import torch
 
 from conceptrevive.auditing.difference import Difference, compare
 from conceptrevive.auditing.recoverability import Recoverability, estimate_recoverability
-from conceptrevive.auditing.scan import TensorScan, scan
+from conceptrevive.auditing.scan import LAYOUT, TensorScan, scan
 from conceptrevive.checkpoints.folders import all_weight_files, find_checkpoint
-from conceptrevive.checkpoints.headers import Header, read_rows
+from conceptrevive.checkpoints.headers import Header
+from conceptrevive.checkpoints.tensors import read_rows
 from conceptrevive.detectors.evidence import Evidence, as_matrix
 from conceptrevive.detectors.noise import find_noise, residuals
 from conceptrevive.detectors.repeats import find_repeats
@@ -72,7 +73,7 @@ class Measurement:
     Attributes:
         source: what was audited, as given.
         scans: every float tensor. layers: the matrices tested. differences: from the base, if one was given.
-        unread: tensors of integers and booleans, which are not audited. pickles: files beside, which are not opened.
+        unread: tensors of dtypes that are not audited (see `Entry.unread`). pickles: files beside, which are not opened.
         unmatched: tensors that only one of checkpoint and base has.
         bytes, scan_seconds, seconds: size, duration of the first pass and of all.
     """
@@ -229,7 +230,9 @@ def measure(
             headers, [(prefix, h) for prefix, hs in others.items() for h in hs]
         )
     named = tuple(_named(s, prefix) for s, (_, prefix) in zip(scans, places, strict=True))
-    unread = tuple(p + e.name for p, h in headers for e in h.entries.values() if not e.is_float)
+    unread = tuple(
+        p + e.name for p, h in headers for e in h.entries.values() if e.dtype not in LAYOUT
+    )
     return Measurement(
         str(model),
         named,

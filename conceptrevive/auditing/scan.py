@@ -12,7 +12,8 @@ from zlib import crc32
 
 import numpy as np
 
-from conceptrevive.checkpoints.headers import Entry, Header, fill, opened
+from conceptrevive.checkpoints.headers import Entry, Header
+from conceptrevive.checkpoints.tensors import fill, opened
 
 BUFFER = 1 << 20  # bytes: stays in the processor's cache
 

@@ -15,7 +15,9 @@ from conceptrevive.checkpoints.folders import (
     read_candidates,
     weight_files,
 )
-from conceptrevive.checkpoints.headers import AGAIN, PICKLES, Header, rewrite
+from conceptrevive.checkpoints.formats import AGAIN, PICKLES
+from conceptrevive.checkpoints.headers import Header
+from conceptrevive.checkpoints.tensors import rewrite
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.files import replacing
 from conceptrevive.models.weights import Weights

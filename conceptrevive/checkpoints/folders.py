@@ -13,17 +13,9 @@ from pathlib import Path
 
 import torch
 
-from conceptrevive.checkpoints.headers import (
-    AGAIN,
-    CONVERT,
-    PICKLES,
-    Header,
-    opened,
-    quoted,
-    read_header,
-    read_tensor,
-    refuse_pickle,
-)
+from conceptrevive.checkpoints.formats import AGAIN, CONVERT, PICKLES, refuse_pickle
+from conceptrevive.checkpoints.headers import Header, quoted, read_header
+from conceptrevive.checkpoints.tensors import opened, read_tensor
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models.layers import CANDIDATES
 from conceptrevive.models.pipeline import POCKET, resolve

@@ -1,4 +1,4 @@
-"""Checkpoint files with one thing wrong each: {name: (write(folder) → path to give, what the message must hold)}."""
+"""Checkpoint files with one thing wrong each: {name: (write(folder) → path, message)}."""
 
 from __future__ import annotations
 
@@ -171,8 +171,8 @@ UNREADABLE = {
         "'a' stands twice",
     ),
     "a name of a megabyte": (
-        _file(lambda: raw({"n" * 10**6: entry(dtype="F99")}, b"\0" * 64)),
-        "unknown dtype 'F99'",
+        _file(lambda: raw({"n" * 10**6: entry(dtype="f99")}, b"\0" * 64)),
+        "unknown dtype 'f99'",
     ),
     "overlapping offsets": (
         _file(raw({"a": entry(), "b": entry(offsets=(32, 96))}, b"\0" * 96)),
@@ -205,7 +205,7 @@ UNREADABLE = {
         _file(raw({"a": entry(shape=(2**62, 2**62))}, b"\0" * 64)),
         "does not fit its 64 bytes",
     ),
-    "unknown dtype": (_file(raw({"a": entry(dtype="F99")}, b"\0" * 64)), "unknown dtype 'F99'"),
+    "no dtype": (_file(raw({"a": entry(dtype="f99")}, b"\0" * 64)), "unknown dtype 'f99'"),
     "dtype not text": (
         _file(raw({"a": entry() | {"dtype": [1]}}, b"\0" * 64)),
         "unknown dtype [1]",

@@ -1,4 +1,4 @@
-"""Nothing a bad file can do ends in a traceback, a pickle load or a half-written model: exit code 2 and one line."""
+"""Nothing a bad file does ends in a traceback, a pickle load or half a model: exit 2, one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""File to file: whatever is not changed stays bit for bit, and what is written can be read by safetensors itself."""
+"""File to file: what is not changed stays bit for bit; safetensors itself reads what is written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 import conceptrevive as cr
 from conceptrevive.checkpoints import editing
 from conceptrevive.checkpoints import folders as checkpoints
-from conceptrevive.checkpoints.headers import DTYPES, read_header, read_rows, read_tensor
+from conceptrevive.checkpoints.dtypes import BITS, TORCH
+from conceptrevive.checkpoints.headers import read_header
+from conceptrevive.checkpoints.tensors import read_rows, read_tensor
 from conceptrevive.cli.commands import main
 from tests.checkpoints.broken import KEY, weights
 
@@ -44,15 +46,17 @@ def masks_of(w, share=0.1, seed=0):
     )
 
 
-# --- reading ----------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
 def test_every_dtype_of_the_format_is_read_bit_for_bit(tmp_path):
     g = torch.Generator().manual_seed(0)
     w = {}
-    for name, (dtype, size) in DTYPES.items():
+    for name, dtype in TORCH.items():
+        if dtype == getattr(torch, "float8_e8m0fnu", None):
+            continue  # safetensors cannot write it from torch in every version
         w[name] = (
-            torch.randint(0, 2 if name == "BOOL" else 256, (6 * size,), generator=g)
+            torch.randint(0, 2 if name == "BOOL" else 256, (6 * dtype.itemsize,), generator=g)
             .to(torch.uint8)
             .view(dtype)
             .reshape(2, 3)
@@ -77,7 +81,7 @@ def test_rows_are_a_seeded_ordered_selection(tmp_path):
     assert torch.equal(read_rows(header, "w", 400), w)
 
 
-# --- file to file -----------------------------------------------------------------------------------------------------
+# --- file to file ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -249,7 +253,7 @@ def test_offline_a_hub_model_that_was_never_fetched_is_one_line(capsys):
     assert err.count("\n") == 1 and "cannot download 'nobody/nothing-here'" in err
 
 
-# --- invariants -------------------------------------------------------------------------------------------------------
+# --- invariants -----------------------------------------------------------------------------------
 
 
 @st.composite
@@ -319,7 +323,7 @@ def test_completion_is_equivariant_under_permutations(case, seed):
 @quick
 @given(st.data())
 def test_flipped_bytes_are_read_or_refused(tmp_path, data):
-    """A valid file with bytes changed anywhere: either still a valid file to safetensors too, or a named error."""
+    """A valid file with bytes changed: still valid to safetensors too, or a named error."""
     path = tmp_path / "m.safetensors"
     save_file({KEY: torch.ones(2, 3), "b": torch.zeros(2)}, path)
     whole = bytearray(path.read_bytes())
@@ -331,6 +335,8 @@ def test_flipped_bytes_are_read_or_refused(tmp_path, data):
     except cr.ConceptReviveError as e:
         assert str(path) in str(e)
         return
+    if any(e.dtype not in BITS for e in header.entries.values()):
+        return  # a dtype that may come: safetensors itself refuses the whole file
     with safe_open(path, "pt") as f:
         assert set(f.keys()) == header.entries.keys()
         for name in header.entries:
