@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,17 +30,22 @@ from benchmarks.common import (
     read_table,
     write_table,
 )
+from benchmarks.joint import complete_joint
 from benchmarks.matrices import SHAPES, SPECTRUM, concept_mask, structured
+from benchmarks.nuclear import complete_nuclear
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.experiments.provenance import code_digest
 from conceptrevive.intervals import paired_difference
 from conceptrevive.models.pipeline import parse_device
+from conceptrevive.revival.completion.problems import Completion, working_device
 from conceptrevive.revival.completion.softimpute import soft_impute
-from conceptrevive.revival.completion.solvers import complete, complete_all, working_device
+from conceptrevive.revival.completion.solvers import complete, complete_matrix
 
 #: Modules whose code is timed.
 CODE = (
+    "benchmarks.joint",
     "benchmarks.matrices",
+    "benchmarks.nuclear",
     *(
         f"conceptrevive.revival.completion.{m}"
         for m in (
@@ -46,13 +53,18 @@ CODE = (
             "conditional",
             "covariance",
             "holdout",
-            "joint",
             "prior",
+            "problems",
             "softimpute",
         )
     ),
 )
-OURS = ("conditional", "prior", "nuclear", "joint")
+OURS: dict[str, Callable[..., Completion]] = {
+    "conditional": partial(complete_matrix, solver="conditional"),
+    "prior": partial(complete_matrix, solver="prior"),
+    "nuclear": lambda weight, mask: complete_nuclear({"w": weight}, {"w": mask})["w"],
+    "joint": lambda weight, mask: complete_joint({"w": weight}, {"w": mask})["w"],
+}
 #: Operations as they are carried out, a multiply-add counted as two; eigendecomposition 9 d³ (Golub and Van Loan, §8).
 FLOPS = {
     "conditional": lambda d, n: 2 * d * d * n + d**3,  # Gram matrix, its inverse by Cholesky
@@ -67,7 +79,7 @@ def one_layer(name: str, d: int, n: int, args, device: torch.device) -> list[dic
     weight, gaps, truth = truth.masked_fill(mask, 0).to(device), mask.to(device), truth.to(device)
     exact, where = weight.to(working_device(device)).double(), gaps.to(working_device(device))
     loop = alternate(
-        {"paper": lambda: complete(weight, gaps, solver="paper", max_iterations=args.limit)},
+        {"paper": lambda: complete_matrix(weight, gaps, solver="paper", max_iterations=args.limit)},
         1,
         device,
         False,
@@ -78,7 +90,7 @@ def one_layer(name: str, d: int, n: int, args, device: torch.device) -> list[dic
     }
     slow = {} if d <= 640 else alternate({"svd": sweeps.pop("svd")}, 1, device, warm=False)
     turns = alternate(
-        {s: lambda s=s: complete(weight, gaps, solver=s) for s in OURS} | sweeps,
+        {s: partial(run, weight, gaps) for s, run in OURS.items()} | sweeps,
         args.repeats,
         device,
     )
@@ -140,9 +152,9 @@ def all_layers(name: str, args, device: torch.device, single: list[dict]) -> lis
             there = working_device(device)
             soft_impute(w.to(there).double(), masks[n].to(there), args.sweeps, 1e-300)
 
-    calls = {"conditional": lambda: complete_all(weights, masks)}
+    calls = {"conditional": lambda: complete(weights, masks)}
     if name != "sdxl":
-        calls["prior"] = lambda: complete_all(weights, masks, solver="prior")
+        calls["prior"] = lambda: complete(weights, masks, solver="prior")
     if sweeps:
         calls["loop"] = loop
     runs = alternate(calls, args.repeats, device)

@@ -11,11 +11,14 @@ import torch
 from safetensors import safe_open
 from scipy import stats
 
+from benchmarks.joint import complete_joint
 from benchmarks.matrices import concept_mask, structured
+from benchmarks.nuclear import complete_nuclear
 from conceptrevive.files import ASSETS
 from conceptrevive.revival.completion.covariance import ledoit_wolf
 from conceptrevive.revival.completion.prior import sign_probability
-from conceptrevive.revival.completion.solvers import Completion, complete, complete_all
+from conceptrevive.revival.completion.problems import Completion
+from conceptrevive.revival.completion.solvers import complete, complete_matrix
 from conceptrevive.revival.signs import retain_signs
 from conceptrevive.unlearning.masks import prune
 
@@ -36,26 +39,26 @@ OTHERS = {
 
 def _ledoit_wolf(pruned: Weights, masks: Weights, side) -> dict[str, Completion]:
     return {
-        n: complete(w, masks[n], ridge=float(ledoit_wolf(w.float())), name=n)
+        n: complete_matrix(w, masks[n], ridge=float(ledoit_wolf(w.float())), name=n)
         for n, w in pruned.items()
     }
 
 
 def _solver(name: str, informed: bool = False) -> Callable:
-    return lambda pruned, masks, side: complete_all(
+    return lambda pruned, masks, side: complete(
         pruned, masks, solver=name, side=side if informed else None
     )
 
 
 SOLVERS: dict[str, Callable] = {
     "paper": _solver("paper"),
-    "nuclear": _solver("nuclear"),
+    "nuclear": lambda pruned, masks, _side: complete_nuclear(pruned, masks),
     "conditional": _solver("conditional"),
     "conditional, Ledoit-Wolf": _ledoit_wolf,
     "conditional + side": _solver("conditional", True),
     "prior": _solver("prior"),
     "prior + side": _solver("prior", True),
-    "joint": _solver("joint"),
+    "joint": lambda pruned, masks, _side: complete_joint(pruned, masks),
 }
 
 

@@ -34,7 +34,9 @@ from conceptrevive.unlearning.masks import prune
 
 #: Modules that counts of signs depend on, and those that pictures do besides.
 SIGN_CODE = (
+    "benchmarks.joint",
     "benchmarks.matrices",
+    "benchmarks.nuclear",
     "benchmarks.signs",
     "conceptrevive.unlearning.activations",
     "conceptrevive.unlearning.conceptprune",
@@ -44,7 +46,15 @@ SIGN_CODE = (
     "conceptrevive.revival.signs",
     *(
         f"conceptrevive.revival.completion.{m}"
-        for m in ("solvers", "conditional", "covariance", "holdout", "joint", "prior", "softimpute")
+        for m in (
+            "solvers",
+            "problems",
+            "conditional",
+            "covariance",
+            "holdout",
+            "prior",
+            "softimpute",
+        )
     ),
 )
 PICTURE_CODE = (

@@ -36,7 +36,6 @@ from conceptrevive.detectors.zeros import fingerprint
 from conceptrevive.experiments.provenance import provenance, short_hash, write_json
 from conceptrevive.files import ASSETS
 from conceptrevive.intervals import Rate
-from conceptrevive.revival.attack import complete_layers
 from conceptrevive.unlearning.activations import column_norms
 from conceptrevive.unlearning.conceptprune import wanda_mask
 
@@ -151,7 +150,7 @@ def concept_power(name: str, ratios, sigmas) -> dict:
                     "wanda": wanda if edit.startswith("pruned") else None,
                 }
             )
-        done = complete_layers({n: w.float() for n, w in pruned.items()}, masks)
+        done = cr.complete({n: w.float() for n, w in pruned.items()}, masks)
         for n, w in pruned.items():
             told = estimate_recoverability(w, masks[n])
             true = cr.sign_accuracy(weights, {n: done[n]})

@@ -16,8 +16,9 @@ from conceptrevive.models.generation import generate
 from conceptrevive.models.layers import candidate_layers
 from conceptrevive.models.pipeline import load_pipeline
 from conceptrevive.models.weights import read_side, read_weights, swapped, write_weights
-from conceptrevive.revival.attack import complete_layers, revive
-from conceptrevive.revival.completion.solvers import Completion, complete, complete_all
+from conceptrevive.revival.attack import revive, revive_matrix
+from conceptrevive.revival.completion.problems import Completion
+from conceptrevive.revival.completion.solvers import complete, complete_matrix
 from conceptrevive.revival.positions import guess_masks, zero_masks
 from conceptrevive.revival.signs import retain_signs, sign_accuracy
 from conceptrevive.unlearning.conceptprune import locate
@@ -28,8 +29,8 @@ __version__ = version()
 
 __all__ = [
     "AuditReport", "Completion", "Concept", "ConceptReviveError", "MaskSet", "Outcomes", "Probe", "Rate", "Settings", "audit",
-    "candidate_layers", "complete", "complete_all", "complete_layers", "evaluate", "generate", "get_concept", "guess_masks",
+    "candidate_layers", "complete", "complete_matrix", "evaluate", "generate", "get_concept", "guess_masks",
     "load_pipeline", "locate", "modified_probability", "obfuscate", "paired_difference", "paper_concepts", "pocket_concepts",
-    "prune", "read_side", "read_weights", "retain_signs", "revive", "sign_accuracy", "swapped", "wilson", "write_weights",
+    "prune", "read_side", "read_weights", "retain_signs", "revive", "revive_matrix", "sign_accuracy", "swapped", "wilson", "write_weights",
     "zero_masks",
 ]  # fmt: skip

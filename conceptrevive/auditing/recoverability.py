@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import torch
 
 from conceptrevive.intervals import Rate
-from conceptrevive.revival.completion.solvers import complete
-from conceptrevive.revival.signs import TOP_K, retain_signs
+from conceptrevive.revival.completion.solvers import complete_matrix
+from conceptrevive.revival.defaults import TOP_K
+from conceptrevive.revival.signs import retain_signs
 
 SWEEPS = 30  # conjugate-gradient steps: signs settle long before the residual does
 
@@ -82,7 +83,7 @@ def estimate_recoverability(
     if not hidden.any():
         return Recoverability(Rate.of([]), Rate.of([]))
     gaps = mask | hidden
-    done = complete(weight.masked_fill(gaps, 0), gaps, max_iterations=SWEEPS)
+    done = complete_matrix(weight.masked_fill(gaps, 0), gaps, max_iterations=SWEEPS)
     right = done.weight.sign() == weight.sign()
     only = type(done)(done.weight, hidden, done.solver, done.iterations, done.converged)
     kept = retain_signs(only, TOP_K) != 0

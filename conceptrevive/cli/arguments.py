@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from conceptrevive.revival.completion.solvers import SOLVERS
-from conceptrevive.revival.magnitude import MAGNITUDES
+from conceptrevive.revival.defaults import MAGNITUDES, SOLVERS
 from conceptrevive.version import version
 
 PRESETS = ("pocket", "paper")

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
+from conceptrevive.defence.defaults import SIGMA
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.unlearning.masks import check_fit
-
-SIGMA = 0.25  # of each layer's own σ_U
+from conceptrevive.unlearning.fit import check_fit
 
 
 def obfuscate(

@@ -25,7 +25,8 @@ from conceptrevive.models.generation import fastest
 from conceptrevive.models.layers import denoiser
 from conceptrevive.models.pipeline import load_pipeline
 from conceptrevive.models.weights import read_weights, swapped
-from conceptrevive.revival.attack import complete_layers, revive
+from conceptrevive.revival.attack import revive
+from conceptrevive.revival.completion.solvers import complete
 from conceptrevive.revival.positions import guess_masks
 from conceptrevive.revival.signs import sign_accuracy
 from conceptrevive.unlearning.conceptprune import locate
@@ -54,7 +55,7 @@ def variants(model, concept: Concept, seed: int) -> tuple[dict, dict]:
         "obfuscated_revived": revive(hidden, guess_masks(hidden, share), seed=seed),
         "obfuscated_revived_known": revive(hidden, masks, seed=seed),
     }
-    all_signs, kept_signs = sign_accuracy(original, complete_layers(pruned))
+    all_signs, kept_signs = sign_accuracy(original, complete(pruned))
     total = sum(p.numel() for p in denoiser(model).parameters())
     return weights, {
         "sign_accuracy": all_signs,

@@ -38,7 +38,8 @@ from conceptrevive.models.layers import denoiser
 from conceptrevive.models.pipeline import load_pipeline, training_note
 from conceptrevive.models.precision import VARIABLE
 from conceptrevive.models.weights import Weights, read_weights, swapped, weight_bytes
-from conceptrevive.revival.attack import complete_layers, revive_layer
+from conceptrevive.revival.attack import revive_layer
+from conceptrevive.revival.completion.solvers import complete
 from conceptrevive.revival.magnitude import neuron_magnitude
 from conceptrevive.revival.signs import retain_signs, sign_accuracy
 from conceptrevive.unlearning.conceptprune import locate
@@ -73,8 +74,8 @@ def variants(
 ) -> tuple[dict[str, Weights], dict]:
     """Weights of every row of the table, and sign accuracies."""
     pruned = prune(original, masks)
-    conditional = complete_layers(pruned, masks)
-    paper = complete_layers(pruned, masks, solver="paper")
+    conditional = complete(pruned, masks)
+    paper = complete(pruned, masks, solver="paper")
     generator = torch.Generator().manual_seed(seed)
     coin = {
         n: torch.randint(0, 2, w.shape, generator=generator).to(w) * 2 - 1

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 
 from conceptrevive.errors import ConceptReviveError
-
-Magnitude = Literal["max", "average", "sample", "expected"]
-
-MAGNITUDES = get_args(Magnitude)
+from conceptrevive.revival.defaults import MAGNITUDES, Magnitude
 
 
 def neuron_magnitude(

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import torch
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.revival.completion.solvers import Completion
-
-TOP_K = 0.6  # the paper's K
+from conceptrevive.revival.completion.problems import Completion
+from conceptrevive.revival.defaults import TOP_K
 
 
 def retain_signs(completion: Completion, top_k: float = TOP_K) -> torch.Tensor:

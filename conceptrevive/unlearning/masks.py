@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.files import replacing
+from conceptrevive.unlearning.fit import check_fit
 from conceptrevive.version import version
 
 FORMAT = "conceptrevive-masks-1"
@@ -116,23 +117,6 @@ class MaskSet(Mapping[str, torch.Tensor]):
             ) from e
         except (json.JSONDecodeError, TypeError) as e:
             raise ConceptReviveError(problem) from e
-
-
-def check_fit(weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor]) -> None:
-    """Raise ConceptReviveError unless every mask is boolean and has a weight of its shape."""
-    for name, mask in masks.items():
-        if mask.dtype != torch.bool:
-            raise ConceptReviveError(
-                f"{name}: the mask is {mask.dtype}: make it boolean, True where pruned"
-            )
-        if name not in weights:
-            raise ConceptReviveError(
-                f"{name}: the mask has no such layer in the model: locate on this model first"
-            )
-        if weights[name].shape != mask.shape:
-            raise ConceptReviveError(
-                f"{name}: mask {tuple(mask.shape)} does not fit weight {tuple(weights[name].shape)}: locate on this model first"
-            )
 
 
 def prune(

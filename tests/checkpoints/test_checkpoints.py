@@ -156,7 +156,7 @@ def test_shards_stay_shards_and_untouched_ones_are_copied(tmp_path):
         assert len(list(out.iterdir())) == files
         assert (out / index.name).read_bytes() == index.read_bytes()
         assert (out / "s-2.safetensors").read_bytes() == (folder / "s-2.safetensors").read_bytes()
-        assert same(load_file(out / "s-1.safetensors")[KEY], cr.revive(w[KEY]))
+        assert same(load_file(out / "s-1.safetensors")[KEY], cr.revive_matrix(w[KEY]))
         assert checkpoints.read_candidates(out).keys() == {"a.ff.net.2"}
 
 
@@ -305,7 +305,8 @@ def test_an_empty_mask_is_the_identity(case):
 def test_revival_is_equivariant_under_powers_of_two(case, power):
     """Powers of two scale every dtype exactly, so even signs of near-ties cannot move."""
     w, mask = case[0].double(), case[1]
-    a, b = cr.revive(w, mask, top_k=1.0), cr.revive(w * 2.0**power, mask, top_k=1.0)
+    a = cr.revive_matrix(w, mask, top_k=1.0)
+    b = cr.revive_matrix(w * 2.0**power, mask, top_k=1.0)
     assert torch.equal(b, a * 2.0**power)
 
 
@@ -315,8 +316,8 @@ def test_completion_is_equivariant_under_permutations(case, seed):
     w, mask = case[0].double(), case[1]
     g = torch.Generator().manual_seed(seed)
     rows, columns = torch.randperm(w.shape[0], generator=g), torch.randperm(w.shape[1], generator=g)
-    a = cr.complete(w, mask).weight[rows][:, columns]
-    b = cr.complete(w[rows][:, columns], mask[rows][:, columns]).weight
+    a = cr.complete_matrix(w, mask).weight[rows][:, columns]
+    b = cr.complete_matrix(w[rows][:, columns], mask[rows][:, columns]).weight
     assert torch.allclose(a, b, rtol=1e-6, atol=1e-6 * float(w.abs().max()))
 
 

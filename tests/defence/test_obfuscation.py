@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import conceptrevive as cr
-from conceptrevive.defence.obfuscation import SIGMA
+from conceptrevive.defence.defaults import SIGMA
 from conceptrevive.revival.positions import redrawn_positions
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -189,7 +189,7 @@ def test_gap_tells_pruning_for_size():
 def test_revived_rows_are_found(dtype, rule, at_maximum):
     w = clean(dtype=dtype)
     mask = wanda(w, 0.06)
-    revived = cr.revive(w, mask, top_k=1.0, magnitude=rule)
+    revived = cr.revive_matrix(w, mask, top_k=1.0, magnitude=rule)
     for x in (revived, revived.T):
         found = find_repeats(x)
         assert found.log_p < -10 and found.detail["at_maximum"] == pytest.approx(
@@ -210,13 +210,15 @@ def test_wide_rows_are_no_grid(dtype):
     """In bfloat16 a row of 5120 has fewer than 1000 magnitudes."""
     w = clean(rows=64, columns=5120, dtype=dtype)
     assert find_repeats(w).log_p > -2
-    assert find_repeats(cr.revive(w, wanda(w, 0.02), top_k=1.0)).log_p < -10
+    assert find_repeats(cr.revive_matrix(w, wanda(w, 0.02), top_k=1.0)).log_p < -10
     assert find_repeats(clean(rows=64, columns=60_000, dtype=dtype)).log_p > -2
 
 
 def test_sampled_magnitudes_repeat_nothing():
     w = clean()
-    assert find_repeats(cr.revive(w, wanda(w, 0.06), top_k=1.0, magnitude="sample")).log_p > -2
+    assert (
+        find_repeats(cr.revive_matrix(w, wanda(w, 0.06), top_k=1.0, magnitude="sample")).log_p > -2
+    )
 
 
 def test_repeats_of_grids_and_clipping_are_no_evidence():
@@ -268,7 +270,7 @@ def test_too_small_to_say_anything():
 def test_tests_do_not_depend_on_order_or_scale(find):
     w = clean()
     w = cr.obfuscate({"w": w}, {"w": wanda(w, 0.06)}, sigma=0.01)["w"]
-    w = cr.revive(w.masked_fill(wanda(w, 0.05, 1), 0), top_k=0.5)
+    w = cr.revive_matrix(w.masked_fill(wanda(w, 0.05, 1), 0), top_k=0.5)
     g = torch.Generator().manual_seed(2)
     moved = (
         w[torch.randperm(len(w), generator=g)][:, torch.randperm(w.shape[1], generator=g)] * -4.0
@@ -303,7 +305,7 @@ def test_the_estimate_of_sign_accuracy_is_near_the_truth_and_sees_no_pruned_valu
             4, 512, generator=g
         ) / 2 + torch.randn(64, 512, generator=g)
         mask = wanda(w, 0.06)
-        true = cr.sign_accuracy({"w": w}, {"w": cr.complete(w, mask)})
+        true = cr.sign_accuracy({"w": w}, {"w": cr.complete_matrix(w, mask)})
         told = estimate_recoverability(w.masked_fill(mask, 0))
         assert told.signs.value == pytest.approx(true[0], abs=0.1)
         assert told.kept.value == pytest.approx(true[1], abs=0.12)

@@ -9,7 +9,7 @@ import torch
 
 import conceptrevive as cr
 from conceptrevive.revival.attack import revive_layer
-from conceptrevive.revival.completion.solvers import SOLVERS
+from conceptrevive.revival.defaults import SOLVERS
 from conceptrevive.revival.magnitude import neuron_magnitude
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,7 +65,7 @@ def test_the_papers_share_is_the_default():
 @pytest.mark.parametrize("top_k", [0.2, 0.6, 1.0])
 def test_counts_and_order_on_a_completed_layer(dtype, top_k):
     weights, masks = layers(dtype=dtype)
-    for name, c in cr.complete_layers(weights, masks).items():
+    for name, c in cr.complete(weights, masks).items():
         kept = cr.retain_signs(c, top_k)
         assert kept.dtype == dtype
         assert int((kept != 0).sum()) == round(top_k * int(masks[name].sum()))
@@ -205,7 +205,7 @@ def test_one_matrix_gives_what_a_dictionary_gives(magnitude):
     weights, masks = layers()
     w, mask = weights["a.ff.net.2"], masks["a.ff.net.2"]
     for given in (mask, None):
-        one = cr.revive(w.masked_fill(mask, 0), given, magnitude=magnitude, seed=2)
+        one = cr.revive_matrix(w.masked_fill(mask, 0), given, magnitude=magnitude, seed=2)
         both = cr.revive(
             {"weight": w.masked_fill(mask, 0)},
             None if given is None else {"weight": given},
@@ -313,11 +313,11 @@ def test_one_matrix_takes_its_side_as_one_matrix():
     g = torch.Generator().manual_seed(0)
     weight, side = torch.randn(12, 48, generator=g), torch.randn(6, 48, generator=g)
     mask = torch.rand(12, 48, generator=g) < 0.1
-    alone = cr.revive(weight, mask, side=side)
+    alone = cr.revive_matrix(weight, mask, side=side)
     assert torch.equal(alone, cr.revive({"w": weight}, {"w": mask}, side={"w": side})["w"])
 
 
 def test_transposed_weights():
     g = torch.Generator().manual_seed(0)
     weight = torch.randn(48, 12, generator=g).masked_fill(torch.rand(48, 12, generator=g) < 0.1, 0)
-    assert torch.equal(cr.revive(weight.T), cr.revive(weight.T.contiguous()))
+    assert torch.equal(cr.revive_matrix(weight.T), cr.revive_matrix(weight.T.contiguous()))

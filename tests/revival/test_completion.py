@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import conceptrevive as cr
-from conceptrevive.revival.completion.solvers import SOLVERS
+from conceptrevive.revival.defaults import SOLVERS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 solvers = pytest.mark.parametrize("solver", SOLVERS)
@@ -50,7 +50,7 @@ def sign_share(a, b, mask):
 )
 def test_low_rank_signs_come_back(solver, rows, columns, rank, missing):
     truth, mask = matrix(rows, columns, rank, missing)
-    done = cr.complete(truth.masked_fill(mask, 0), mask, solver=solver)
+    done = cr.complete_matrix(truth.masked_fill(mask, 0), mask, solver=solver)
     assert sign_share(done.weight, truth, mask) > 0.95
 
 
@@ -58,7 +58,7 @@ def test_conditional_mean_finds_the_value_where_all_other_columns_are_whole():
     truth, _ = matrix(24, 400, 2, 0)
     mask = torch.zeros(24, 400, dtype=torch.bool)
     mask[[5, 9, 20], [7, 7, 300]] = True
-    done = cr.complete(truth.masked_fill(mask, 0), mask, ridge=1e-6)
+    done = cr.complete_matrix(truth.masked_fill(mask, 0), mask, ridge=1e-6)
     assert float((done.weight - truth)[mask].norm() / truth[mask].norm()) < 0.05
 
 
@@ -67,7 +67,9 @@ def test_noise_holds_nothing_to_recover(solver):
     shares = []
     for seed in range(4):
         truth, mask = matrix(32, 128, None, 0.1, seed)
-        shares.append(sign_share(cr.complete(truth, mask, solver=solver).weight, truth, mask))
+        shares.append(
+            sign_share(cr.complete_matrix(truth, mask, solver=solver).weight, truth, mask)
+        )
     # About 1600 coin tosses: 0.05 is four standard deviations.
     assert abs(np.mean(shares) - 0.5) < 0.05
 
@@ -79,7 +81,7 @@ def test_noise_holds_nothing_to_recover(solver):
 @pytest.mark.parametrize("ridge", [1e-3, 1e-1])
 def test_conditional_equals_dense_conditional_mean(shape, ridge):
     truth, mask = matrix(*shape, 5, 0.2)
-    done = cr.complete(truth, mask, ridge=ridge, max_iterations=2000, tolerance=1e-13)
+    done = cr.complete_matrix(truth, mask, ridge=ridge, max_iterations=2000, tolerance=1e-13)
     z, m = truth.masked_fill(mask, 0).numpy(), mask.numpy()
     rows, columns = shape
     c = z @ z.T / columns
@@ -115,7 +117,7 @@ def literal_soft_impute(z, m, limit=500, tolerance=1e-5):
 @pytest.mark.parametrize("missing", [0.02, 0.2])
 def test_paper_equals_literal_svd_loop(shape, missing):
     truth, mask = matrix(*shape, None, missing, seed=3)
-    done = cr.complete(truth, mask, solver="paper")
+    done = cr.complete_matrix(truth, mask, solver="paper")
     expected, sweeps, converged = literal_soft_impute(
         truth.masked_fill(mask, 0).numpy(), mask.numpy()
     )
@@ -129,7 +131,7 @@ def test_paper_lowers_the_nuclear_norm():
     norms = [
         float(
             torch.linalg.matrix_norm(
-                cr.complete(truth, mask, solver="paper", max_iterations=n).weight, "nuc"
+                cr.complete_matrix(truth, mask, solver="paper", max_iterations=n).weight, "nuc"
             )
         )
         for n in (1, 5, 50)
@@ -140,7 +142,7 @@ def test_paper_lowers_the_nuclear_norm():
 def test_iteration_limit_is_kept_and_reported():
     truth, mask = matrix(16, 64, None, 0.2)
     for solver in ("paper", "conditional"):
-        done = cr.complete(truth, mask, solver=solver, max_iterations=2)
+        done = cr.complete_matrix(truth, mask, solver=solver, max_iterations=2)
         assert (done.iterations, done.converged, done.solver) == (2, False, solver)
 
 
@@ -154,7 +156,7 @@ def test_survivors_are_bitwise_unchanged_and_dtype_and_shape_kept(solver, dtype)
     weight = truth.to(dtype)
     weight[0, 0], mask[0, 0] = -0.0, False
     before = weight.clone()
-    done = cr.complete(weight, mask, solver=solver)
+    done = cr.complete_matrix(weight, mask, solver=solver)
     assert (done.weight.dtype, done.weight.shape, done.weight.device) == (
         dtype,
         weight.shape,
@@ -171,7 +173,7 @@ def test_survivors_are_bitwise_unchanged_and_dtype_and_shape_kept(solver, dtype)
 @dtypes
 def test_empty_mask_is_identity(solver, dtype):
     weight = matrix(8, 32, None, 0)[0].to(dtype)
-    done = cr.complete(weight, torch.zeros(8, 32, dtype=torch.bool), solver=solver)
+    done = cr.complete_matrix(weight, torch.zeros(8, 32, dtype=torch.bool), solver=solver)
     assert torch.equal(done.weight, weight)
     assert (done.iterations, done.converged) == (0, True)
 
@@ -179,10 +181,10 @@ def test_empty_mask_is_identity(solver, dtype):
 @solvers
 def test_values_at_pruned_positions_never_matter(solver):
     truth, mask = matrix(16, 64, 3, 0.1)
-    expected = cr.complete(truth.masked_fill(mask, 0), mask, solver=solver).weight
+    expected = cr.complete_matrix(truth.masked_fill(mask, 0), mask, solver=solver).weight
     for value in (1.0, 1e30, math.inf, math.nan):
         assert torch.equal(
-            cr.complete(truth.masked_fill(mask, value), mask, solver=solver).weight, expected
+            cr.complete_matrix(truth.masked_fill(mask, value), mask, solver=solver).weight, expected
         )
 
 
@@ -190,15 +192,15 @@ def test_values_at_pruned_positions_never_matter(solver):
 def test_no_mask_reads_exact_zeros(solver):
     truth, mask = matrix(16, 64, 3, 0.1)
     pruned = truth.masked_fill(mask, 0)
-    done = cr.complete(pruned, solver=solver)
+    done = cr.complete_matrix(pruned, solver=solver)
     assert torch.equal(done.mask, mask)
-    assert torch.equal(done.weight, cr.complete(pruned, mask, solver=solver).weight)
+    assert torch.equal(done.weight, cr.complete_matrix(pruned, mask, solver=solver).weight)
 
 
 @solvers
 def test_runs_reproduce_bit_for_bit(solver):
     truth, mask = matrix(16, 64, 3, 0.1)
-    a, b = (cr.complete(truth, mask, solver=solver).weight for _ in range(2))
+    a, b = (cr.complete_matrix(truth, mask, solver=solver).weight for _ in range(2))
     assert torch.equal(a, b)
 
 
@@ -211,8 +213,8 @@ def test_permuting_first_or_last_is_the_same(solver, what):
     order = torch.randperm(16 if what == "rows" else 64, generator=g)
     take = (lambda x: x[order]) if what == "rows" else (lambda x: x[:, order])
     options = dict(solver=solver, max_iterations=20)
-    a = take(cr.complete(truth, mask, **options).weight)
-    b = cr.complete(take(truth), take(mask), **options).weight
+    a = take(cr.complete_matrix(truth, mask, **options).weight)
+    b = cr.complete_matrix(take(truth), take(mask), **options).weight
     torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
 
 
@@ -220,7 +222,10 @@ def test_permuting_first_or_last_is_the_same(solver, what):
 @pytest.mark.parametrize("scale", [2.0**-12, 2.0**8])
 def test_scaling_by_a_power_of_two_scales_the_estimate(solver, scale):
     truth, mask = matrix(16, 64, 3, 0.1)
-    a, b = cr.complete(truth, mask, solver=solver), cr.complete(truth * scale, mask, solver=solver)
+    a, b = (
+        cr.complete_matrix(truth, mask, solver=solver),
+        cr.complete_matrix(truth * scale, mask, solver=solver),
+    )
     assert a.iterations == b.iterations
     torch.testing.assert_close(a.weight * scale, b.weight, rtol=1e-9, atol=0)
 
@@ -232,7 +237,10 @@ def test_scaling_by_a_power_of_two_scales_the_estimate(solver, scale):
 def test_squares_out_of_range_do_no_harm(solver, dtype, exponent):
     truth, mask = matrix(16, 64, 3, 0.1)
     plain, scaled = (truth * 2.0**e for e in (0, exponent))
-    a, b = (cr.complete(w.to(dtype), mask, solver=solver).weight.double() for w in (plain, scaled))
+    a, b = (
+        cr.complete_matrix(w.to(dtype), mask, solver=solver).weight.double()
+        for w in (plain, scaled)
+    )
     assert torch.equal(a * 2.0**exponent, b)
 
 
@@ -240,7 +248,7 @@ def test_squares_out_of_range_do_no_harm(solver, dtype, exponent):
 def test_survivors_that_are_all_zero_say_nothing(solver):
     mask = torch.zeros(4, 8, dtype=torch.bool)
     mask[1, 2] = True
-    assert (cr.complete(torch.zeros(4, 8), mask, solver=solver).weight == 0).all()
+    assert (cr.complete_matrix(torch.zeros(4, 8), mask, solver=solver).weight == 0).all()
 
 
 # --- fully pruned rows and columns --------------------------------------------------------------------------------
@@ -254,21 +262,23 @@ def test_fully_pruned_rows_stay_zero_and_the_rest_is_recovered(solver):
     with pytest.warns(
         UserWarning, match="layer: 2 fully pruned rows have nothing to go by and stay 0"
     ):
-        done = cr.complete(truth, dead, solver=solver, name="layer")
+        done = cr.complete_matrix(truth, dead, solver=solver, name="layer")
     assert (done.weight[[3, 7]] == 0).all()
     mask[[3, 7]] = False
     assert sign_share(done.weight, truth, mask) > (0.9 if solver == "prior" else 0.95)
     # What is left does not know that there were other rows.
     live = torch.tensor([i for i in range(32) if i not in (3, 7)])
     assert torch.equal(
-        done.weight[live], cr.complete(truth[live], dead[live], solver=solver).weight
+        done.weight[live], cr.complete_matrix(truth[live], dead[live], solver=solver).weight
     )
 
 
 @solvers
 def test_a_matrix_with_nothing_left(solver):
     with pytest.warns(UserWarning, match="weight: 4 fully pruned rows"):
-        done = cr.complete(torch.ones(4, 8), torch.ones(4, 8, dtype=torch.bool), solver=solver)
+        done = cr.complete_matrix(
+            torch.ones(4, 8), torch.ones(4, 8, dtype=torch.bool), solver=solver
+        )
     assert (done.weight == 0).all() and done.converged
 
 
@@ -282,7 +292,7 @@ def test_fully_pruned_columns_are_filled_with_zero_and_the_rest_is_recovered(sol
     dead[:, columns] = True
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        done = cr.complete(without, dead, solver=solver)
+        done = cr.complete_matrix(without, dead, solver=solver)
     assert (done.weight[:, columns] == 0).all()
     mask[:, columns] = False
     assert sign_share(done.weight, truth, mask) > 0.9
@@ -298,7 +308,6 @@ def test_fully_pruned_columns_are_filled_with_zero_and_the_rest_is_recovered(sol
         (torch.zeros(2, 3, 4), r"\(2, 3, 4\)"),
         (torch.zeros(2, 3, dtype=torch.int64), r"\(2, 3\)"),
         (torch.zeros(2, 3, dtype=torch.complex64), r"\(2, 3\)"),
-        (np.zeros((2, 3)), "ndarray"),
     ],
 )
 def test_only_float_matrices(weight, shape):
@@ -306,24 +315,42 @@ def test_only_float_matrices(weight, shape):
         cr.ConceptReviveError,
         match=f"layer: completion needs a float matrix, not {shape}: pass one layer's",
     ):
-        cr.complete(weight, name="layer")
+        cr.complete_matrix(weight, name="layer")
 
 
 @pytest.mark.parametrize(
-    "mask",
+    ("mask", "message"),
     [
-        torch.zeros(3, 2, dtype=torch.bool),
-        torch.zeros(2, 3),
-        torch.zeros(2, 3, dtype=torch.uint8),
-        torch.zeros(3).bool(),
+        (
+            torch.zeros(3, 2, dtype=torch.bool),
+            r"mask \(3, 2\) does not fit weight \(2, 3\): locate",
+        ),
+        (torch.zeros(3).bool(), r"mask \(3,\) does not fit weight \(2, 3\): locate"),
+        (torch.zeros(2, 3), r"the mask is torch\.float32: make it boolean, True where pruned"),
+        (torch.zeros(2, 3, dtype=torch.uint8), r"the mask is torch\.uint8: make it boolean"),
+        (np.zeros((2, 3), dtype=bool), r"the mask is a ndarray: give a torch\.bool tensor, True ="),
     ],
 )
-def test_masks_that_do_not_fit(mask):
-    with pytest.raises(
-        cr.ConceptReviveError,
-        match=r"layer: mask is torch\.\w+ \(.*\); it must be torch.bool of .* \(2, 3\)",
-    ):
-        cr.complete(torch.ones(2, 3), mask, name="layer")
+def test_masks_that_do_not_fit(mask, message):
+    with pytest.raises(cr.ConceptReviveError, match=f"layer: {message}"):
+        cr.complete_matrix(torch.ones(2, 3), mask, name="layer")
+
+
+def test_one_form_each():
+    """Mappings go to `complete` and `revive`; a matrix given to them is told where to go."""
+    weight = torch.randn(4, 8)
+    for call in (cr.complete, cr.revive):
+        message = (
+            r"weights is a Tensor: give \{module name: matrix\}, see `read_weights`; "
+            f"for one matrix there is `{call.__name__}_matrix`"
+        )
+        with pytest.raises(cr.ConceptReviveError, match=message):
+            call(weight)
+    for call in (cr.complete_matrix, cr.revive_matrix):
+        with pytest.raises(
+            cr.ConceptReviveError, match="layer: the weight is a ndarray: give a torch tensor"
+        ):
+            call(weight.numpy(), name="layer")
 
 
 @solvers
@@ -335,7 +362,7 @@ def test_not_finite_survivors(solver, value):
         cr.ConceptReviveError,
         match="layer: surviving entries hold NaN or Inf: the checkpoint is damaged",
     ):
-        cr.complete(weight, mask, solver=solver, name="layer")
+        cr.complete_matrix(weight, mask, solver=solver, name="layer")
 
 
 @pytest.mark.parametrize("missing", [0, 0.1], ids=["nothing to do", "something to do"])
@@ -343,22 +370,22 @@ def test_unknown_solver(missing):
     truth, mask = matrix(8, 32, 2, missing)
     with pytest.raises(
         cr.ConceptReviveError,
-        match="solver 'magic' is unknown: choose one of conditional, paper, nuclear, ",
+        match=r"solver 'magic' is unknown: choose one of conditional, prior, paper$",
     ):
-        cr.complete(truth, mask, solver="magic")
+        cr.complete_matrix(truth, mask, solver="magic")
 
 
 def test_what_cannot_be_completed_is_named():
     weight = torch.randn(4, 8)
     with pytest.raises(cr.ConceptReviveError, match="max_iterations is 0: it must be at least 1"):
-        cr.complete(weight, max_iterations=0)
-    with pytest.raises(cr.ConceptReviveError, match="no weights for b"):
-        cr.complete_all({"a": weight}, {"b": weight > 0})
+        cr.complete_matrix(weight, max_iterations=0)
+    with pytest.raises(cr.ConceptReviveError, match="b: the mask has no such layer"):
+        cr.complete({"a": weight}, {"b": weight > 0})
     with pytest.raises(
         cr.ConceptReviveError, match="float8_e4m3fn cannot be computed with: convert the weight"
     ):
-        cr.complete(weight.to(torch.float8_e4m3fn))
-    assert cr.revive(torch.zeros(3, 0)).shape == (3, 0)
+        cr.complete_matrix(weight.to(torch.float8_e4m3fn))
+    assert cr.revive_matrix(torch.zeros(3, 0)).shape == (3, 0)
 
 
 def test_a_layer_that_does_not_settle_leaves_the_others_verdict(one_thread):
@@ -370,5 +397,5 @@ def test_a_layer_that_does_not_settle_leaves_the_others_verdict(one_thread):
         "hard": torch.rand(16, 64, generator=g) < 0.4,
     }
     masks["easy"][0, 0] = True
-    done = cr.complete_all({"easy": easy, "hard": hard}, masks, max_iterations=2, ridge=1e-3)
+    done = cr.complete({"easy": easy, "hard": hard}, masks, max_iterations=2, ridge=1e-3)
     assert done["easy"].converged and not done["hard"].converged

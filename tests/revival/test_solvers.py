@@ -1,4 +1,4 @@
-"""What is inside the solvers: covariance and ridge, gathered systems, nuclear norm, side information, prior, both ways."""
+"""What is inside the solvers: covariance and ridge, gathered systems, the loop, side information, prior."""
 
 from __future__ import annotations
 
@@ -13,39 +13,17 @@ import conceptrevive as cr
 import conceptrevive.revival.completion.conditional as conditional
 import conceptrevive.revival.completion.covariance as covariance
 from conceptrevive.revival.completion.holdout import hide_largest, thresholds
-from conceptrevive.revival.completion.joint import choose_multiple, joint_mean
 from conceptrevive.revival.completion.prior import (
     choose_trust,
     expected_value,
     mean_field,
     sign_probability,
 )
-from conceptrevive.revival.completion.softimpute import nuclear_norm, soft_impute
-from conceptrevive.revival.completion.solvers import _say_once, working_device
+from conceptrevive.revival.completion.problems import _say_once, working_device
+from conceptrevive.revival.completion.softimpute import soft_impute
+from tests.revival.layers import layer, share_right
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def layer(seed, rows=32, columns=128, rank=6, noise=0.5, share=0.1, largest=True):
-    """Low rank plus noise, (truth, mask): the largest of each row pruned, in half of the columns, or entries at random."""
-    g = torch.Generator().manual_seed(seed)
-    truth = (
-        torch.randn(rows, rank, generator=g)
-        @ torch.randn(rank, columns, generator=g)
-        / math.sqrt(rank)
-    )
-    truth = (truth + noise * torch.randn(rows, columns, generator=g)).double()
-    if not largest:
-        return truth, torch.rand(rows, columns, generator=g) < share
-    activations = torch.randn(columns, generator=g).mul(0.3).exp() * (
-        torch.rand(columns, generator=g) < 0.5
-    )
-    top = (truth.abs() * activations).topk(round(share * columns), dim=1).indices
-    return truth, torch.zeros(rows, columns, dtype=torch.bool).scatter_(1, top, True)
-
-
-def share_right(estimate, truth, mask):
-    return float((estimate.sign() == truth.sign())[mask].double().mean())
 
 
 # --- covariance -------------------------------------------------------------------------------------------------
@@ -98,7 +76,10 @@ def test_precision_follows_the_condition_number(noise, dtype):
     single = truth.float().masked_fill(mask, 0)
     k, _ = covariance.column_model(single[None], ridge=1e-9)
     assert k.dtype == dtype
-    a, b = cr.complete(single, mask, ridge=1e-9), cr.complete(single.double(), mask, ridge=1e-9)
+    a, b = (
+        cr.complete_matrix(single, mask, ridge=1e-9),
+        cr.complete_matrix(single.double(), mask, ridge=1e-9),
+    )
     assert a.weight.dtype == torch.float32
     assert float((a.weight - b.weight)[mask].norm() / b.weight[mask].norm()) < 1e-3
 
@@ -109,7 +90,7 @@ def test_a_singular_covariance_is_named():
     ):
         mask = torch.zeros(4, 8, dtype=torch.bool)
         mask[0, 0] = True
-        cr.complete(torch.ones(4, 8), mask, ridge=0.0, name="layer")
+        cr.complete_matrix(torch.ones(4, 8), mask, ridge=0.0, name="layer")
 
 
 # --- conditional ------------------------------------------------------------------------------------------------
@@ -120,12 +101,12 @@ def test_a_singular_covariance_is_named():
 )
 def test_how_columns_are_gathered_does_not_matter(monkeypatch, share, entries):
     truth, mask = layer(2)
-    expected = cr.complete(truth, mask, tolerance=1e-12).weight
+    expected = cr.complete_matrix(truth, mask, tolerance=1e-12).weight
     monkeypatch.setattr(conditional, "GATHER_SHARE", share)
     parts = conditional.by_missing
     monkeypatch.setattr(conditional, "by_missing", lambda missing: parts(missing, entries))
     torch.testing.assert_close(
-        cr.complete(truth, mask, tolerance=1e-12).weight, expected, rtol=1e-9, atol=1e-11
+        cr.complete_matrix(truth, mask, tolerance=1e-12).weight, expected, rtol=1e-9, atol=1e-11
     )
 
 
@@ -136,10 +117,10 @@ def test_layers_solved_together_equal_layers_solved_alone():
     cases["3"][1][:, 5] = True  # one with a fully pruned column, one without a gap
     cases["4"][1][:] = False
     weights, masks = ({n: c[i] for n, c in cases.items()} for i in (0, 1))
-    together = cr.complete_all(weights, masks, tolerance=1e-12)
+    together = cr.complete(weights, masks, tolerance=1e-12)
     assert list(together) == list(weights)
     for n, done in together.items():
-        alone = cr.complete(weights[n], masks[n], tolerance=1e-12)
+        alone = cr.complete_matrix(weights[n], masks[n], tolerance=1e-12)
         torch.testing.assert_close(done.weight, alone.weight, rtol=1e-8, atol=1e-10)
 
 
@@ -149,8 +130,8 @@ def test_each_layer_reports_its_own_sweeps():
         for i, (n, noise) in enumerate({"a": 0.1, "b": 5.0}.items())
     }
     weights, masks = ({n: c[i] for n, c in cases.items()} for i in (0, 1))
-    together = cr.complete_all(weights, masks, solver="paper")
-    alone = {n: cr.complete(weights[n], masks[n], solver="paper").iterations for n in cases}
+    together = cr.complete(weights, masks, solver="paper")
+    alone = {n: cr.complete_matrix(weights[n], masks[n], solver="paper").iterations for n in cases}
     assert {n: c.iterations for n, c in together.items()} == alone and alone["a"] != alone["b"]
 
 
@@ -167,7 +148,7 @@ def test_estimates_too_large_for_the_dtype_are_named():
         cr.ConceptReviveError,
         match="layer: completed entries are not finite in float16: complete the",
     ):
-        cr.complete(weight.half(), mask, ridge=1e-7, name="layer")
+        cr.complete_matrix(weight.half(), mask, ridge=1e-7, name="layer")
 
 
 def test_apples_gpu_is_completed_on_the_cpu_and_says_so_once():
@@ -180,7 +161,7 @@ def test_apples_gpu_is_completed_on_the_cpu_and_says_so_once():
         assert working_device(torch.device("cuda")) == torch.device("cuda")
 
 
-# --- nuclear norm -----------------------------------------------------------------------------------------------
+# --- the loop ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(12, 40), (40, 12)], ids=["wide", "tall"])
@@ -190,23 +171,6 @@ def test_both_forms_of_the_loop_agree(shape):
     (a, n, _), (b, m, _) = (soft_impute(z, mask, 60, 1e-5, form) for form in ("gram", "svd"))
     assert n == m > 3
     torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("rank", "noise", "share"), [(6, 0.5, 0.05), (6, 0.5, 0.2), (2, 1.0, 0.1), (4, 0.01, 0.1)]
-)
-@pytest.mark.parametrize("shape", [(32, 128), (96, 24)], ids=["wide", "tall"])
-def test_nuclear_ends_no_higher_than_the_loop_and_with_its_signs(shape, rank, noise, share):
-    truth, mask = layer(4, *shape, rank=rank, noise=noise, share=share)
-    mask &= ~mask.all(0)
-    z = truth.masked_fill(mask, 0)
-    (slow, sweeps, converged), (fast, rounds, settled) = soft_impute(z, mask), nuclear_norm(z, mask)
-    assert settled and rounds < sweeps
-    norms = [float(torch.linalg.matrix_norm(x, "nuc")) for x in (fast, slow)]
-    assert norms[0] <= norms[1] * (1 + 1e-12)
-    assert torch.equal(fast[~mask], z[~mask])
-    if converged:
-        assert share_right(fast, slow, mask) >= 0.99
 
 
 # --- side information -------------------------------------------------------------------------------------------
@@ -220,7 +184,7 @@ def test_side_information_equals_the_dense_conditional_mean(monkeypatch):
     truth, mask = layer(5, 8, 60, rank=3)
     side = torch.cat([truth[:3] + 1, truth[5:6] - truth[6:7]])
     z = truth.masked_fill(mask, 0)
-    done = cr.complete(z, mask, side=side, ridge=0.1, tolerance=1e-13)
+    done = cr.complete_matrix(z, mask, side=side, ridge=0.1, tolerance=1e-13)
     both = torch.cat([z, side]).numpy()
     c = both @ both.T / 60
     c[range(8), range(8)] += 0.1 * np.mean(np.diag(c)[:8])
@@ -246,7 +210,9 @@ def test_side_information_helps_where_it_informs_and_is_ignored_where_it_does_no
         noise = torch.randn(truth.shape, generator=g, dtype=torch.float64)
         for out, side in ((plain, None), (told, truth + noise), (misled, noise)):
             out.append(
-                share_right(cr.complete(truth, mask, solver=solver, side=side).weight, truth, mask)
+                share_right(
+                    cr.complete_matrix(truth, mask, solver=solver, side=side).weight, truth, mask
+                )
             )
     assert np.mean(told) > np.mean(plain) + 0.03
     assert abs(np.mean(misled) - np.mean(plain)) < 0.02
@@ -258,9 +224,9 @@ def test_side_information_that_does_not_fit():
         with pytest.raises(
             cr.ConceptReviveError, match=r"layer: side information .* must be finite, a row of 128"
         ):
-            cr.complete(truth, mask, side=side, name="layer")
+            cr.complete_matrix(truth, mask, side=side, name="layer")
     with pytest.raises(cr.ConceptReviveError, match="solver 'paper' takes no side information"):
-        cr.complete(truth, mask, side=truth, solver="paper")
+        cr.complete_matrix(truth, mask, side=truth, solver="paper")
 
 
 def test_read_side_is_the_value_half_of_the_layer_before(tiny):
@@ -303,7 +269,7 @@ def test_without_trust_the_prior_is_the_conditional_mean():
     z = truth.masked_fill(mask, 0)[None]
     x, _, settled, logit = mean_field(z, mask[None], trust=0.0, tolerance=1e-6, limit=500)
     assert settled
-    torch.testing.assert_close(x[0], cr.complete(truth, mask).weight, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(x[0], cr.complete_matrix(truth, mask).weight, rtol=1e-4, atol=1e-5)
     assert torch.equal(logit[0].sign()[mask], x[0].sign()[mask]) and (logit[0][~mask] == 0).all()
 
 
@@ -331,7 +297,7 @@ def test_prior_beats_the_conditional_mean_where_the_largest_were_pruned():
     gains, errors = [], []
     for seed in range(8):
         truth, mask = layer(seed)
-        a, b = (cr.complete(truth, mask, solver=s).weight for s in ("prior", "conditional"))
+        a, b = (cr.complete_matrix(truth, mask, solver=s).weight for s in ("prior", "conditional"))
         gains.append(share_right(a, truth, mask) - share_right(b, truth, mask))
         errors.append(float((a - truth)[mask].norm() / (b - truth)[mask].norm()))
     assert np.mean(gains) > 0.01
@@ -369,50 +335,6 @@ def test_sign_probabilities_are_calibrated():
         assert abs(float(right[these].mean() - said[these].mean())) < 0.08
 
 
-# --- joint ------------------------------------------------------------------------------------------------------
-
-
-def test_joint_equals_the_dense_matrix_normal():
-    truth, mask = layer(9, 6, 14, rank=2, largest=False)
-    z = truth.masked_fill(mask, 0)
-    x, _, converged = joint_mean(z, mask, multiple=2.0, tolerance=1e-12)
-    assert converged
-    rows = np.linalg.inv(covariance.column_model(z[None])[0][0].numpy())
-    level = 2 * float(covariance.ledoit_wolf(z.T)) * float(z.square().sum()) / (6 * 14)
-    columns = z.numpy().T @ z.numpy() / 6 + level * np.eye(14)
-    c, m = np.kron(rows, columns), mask.numpy().ravel()
-    expected = z.numpy().ravel().copy()
-    expected[m] = c[np.ix_(m, ~m)] @ np.linalg.solve(c[np.ix_(~m, ~m)], expected[~m])
-    np.testing.assert_allclose(x.numpy().ravel(), expected, rtol=1e-6, atol=1e-9)
-
-
-def test_joint_without_columns_is_the_conditional_mean():
-    truth, mask = layer(10)
-    z = truth.masked_fill(mask, 0)
-    x, _, _ = joint_mean(z, mask, multiple=math.inf, tolerance=1e-10)
-    torch.testing.assert_close(x, cr.complete(z, mask).weight, rtol=1e-6, atol=1e-8)
-
-
-def test_joint_listens_to_columns_that_go_together():
-    # Columns in nearly equal pairs, rows independent: only the columns know.
-    gains = []
-    for seed in range(6):
-        g = torch.Generator().manual_seed(seed)
-        half = torch.randn(64, 16, generator=g, dtype=torch.float64)
-        truth = torch.cat(
-            [half, half + 0.1 * torch.randn(64, 16, generator=g, dtype=torch.float64)], dim=1
-        )
-        mask = torch.rand(truth.shape, generator=g) < 0.1
-        z = truth.masked_fill(mask, 0)
-        assert choose_multiple(z, mask) < math.inf
-        a, b = (
-            share_right(cr.complete(z, mask, solver=s).weight, truth, mask)
-            for s in ("joint", "conditional")
-        )
-        gains.append(a - b)
-    assert np.mean(gains) > 0.01
-
-
 @pytest.mark.parametrize("seed", [60, 129, 144, 156, 168, 180, 237, 264, 273, 276])
 def test_rounding_does_not_choose_the_ridge(seed, one_thread):
     """Several ridges predict such a small matrix equally well: the order of its rows and columns must not choose among them."""
@@ -421,6 +343,6 @@ def test_rounding_does_not_choose_the_ridge(seed, one_thread):
     w, mask = torch.randn(d, n, generator=g).double(), torch.zeros(d, n, dtype=torch.bool)
     mask.view(-1)[torch.randperm(d * n, generator=g)[: 1 + seed % 2]] = True
     rows, columns = torch.randperm(d, generator=g), torch.randperm(n, generator=g)
-    once = cr.complete(w, mask).weight[rows][:, columns]
-    again = cr.complete(w[rows][:, columns], mask[rows][:, columns]).weight
+    once = cr.complete_matrix(w, mask).weight[rows][:, columns]
+    again = cr.complete_matrix(w[rows][:, columns], mask[rows][:, columns]).weight
     torch.testing.assert_close(again, once, rtol=1e-6, atol=1e-6 * float(w.abs().max()))

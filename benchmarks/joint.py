@@ -9,15 +9,29 @@ How much the columns have to say is settled on hidden surviving entries; at Ï â
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from conceptrevive.revival.completion.conditional import conjugate_gradients
 from conceptrevive.revival.completion.covariance import column_model, ledoit_wolf
 from conceptrevive.revival.completion.holdout import hide_largest
+from conceptrevive.revival.completion.problems import Completion, Problem
+from conceptrevive.revival.completion.solvers import Filled, complete_with
 
 #: Multiples of Ledoit and Wolf's ridge tried for the columns.
 MULTIPLES = (1.0, 3.0, 10.0, math.inf)
+
+
+def complete_joint(
+    weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor] | None = None
+) -> dict[str, Completion]:
+    """`complete` by `joint_mean`."""
+    return complete_with(_fill, weights, masks, solver="joint")
+
+
+def _fill(problems: Sequence[Problem]) -> list[Filled]:
+    return [joint_mean(p.z, p.gaps, name=p.name) for p in problems]
 
 
 def joint_mean(

@@ -1,0 +1,6 @@
+"""What the defence does unless told otherwise. Free of torch: the command line lists it."""
+
+from __future__ import annotations
+
+#: σ_M, in units of each layer's own σ_U (paper §5).
+SIGMA = 0.25

@@ -1,0 +1,20 @@
+"""What the attack can be told, and what it does unless told otherwise. Free of torch: the command line lists these."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Solver = Literal["conditional", "prior", "paper"]
+
+SOLVERS: tuple[Solver, ...] = get_args(Solver)
+
+SOLVER: Solver = "conditional"
+
+Magnitude = Literal["max", "average", "sample", "expected"]
+
+MAGNITUDES: tuple[Magnitude, ...] = get_args(Magnitude)
+
+MAGNITUDE: Magnitude = "max"
+
+#: The paper's K: the share of signs kept, those with the largest completed magnitude (§3.3).
+TOP_K = 0.6
