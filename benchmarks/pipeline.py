@@ -23,7 +23,8 @@ from benchmarks.common import RESULTS, Run, alternate, ratio, write_table
 from conceptrevive.checkpoints.editing import edit_checkpoint
 from conceptrevive.concepts.presets import get_concept
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models.generation import fastest, generate, noise, precision, quiet
+from conceptrevive.models.calling import noise, quiet
+from conceptrevive.models.generation import fastest, generate, precision
 from conceptrevive.models.layers import denoiser
 from conceptrevive.models.pipeline import load_pipeline, parse_device
 from conceptrevive.models.weights import read_weights

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models.generation import generators, noise, precision, quiet
-from conceptrevive.models.layers import candidate_layers, denoiser
+from conceptrevive.models.calling import run_pipeline
+from conceptrevive.models.generation import precision
+from conceptrevive.models.layers import candidate_layers
 
 
 @dataclass
@@ -92,8 +93,6 @@ def column_norms(
     Returns: {module name: (groups, tau, columns)}.
     """
     layers = candidate_layers(model)
-    weight = next(iter(layers.values())).weight
-    dtype = next(denoiser(model).parameters()).dtype
 
     def advance(pipe, step: int, timestep, kwargs: dict) -> dict:
         if recorder.step < tau:
@@ -105,18 +104,16 @@ def column_norms(
 
     at_a_time = max(1, batch_size // len(groups))
     # Precision first: its timing draws, and nothing but the prompts may be recorded.
-    with precision(model), ColumnNorms(layers, tau, len(groups)) as recorder, quiet(model):
+    with precision(model), ColumnNorms(layers, tau, len(groups)) as recorder:
         for first in range(0, len(groups[0]), at_a_time):
             part = [prompt for group in groups for prompt in group[first : first + at_a_time]]
-            draws = generators([seed] * len(part))
-            latents = noise(model, draws).to(weight.device, dtype)
             recorder.step, recorder.pictures = 0, len(part)
-            model(
+            run_pipeline(
+                model,
                 part,
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                latents=latents,
-                generator=draws,
+                [seed] * len(part),
+                steps=steps,
+                guidance=guidance,
                 output_type="latent",
                 callback_on_step_end=advance,
             )

@@ -10,7 +10,7 @@ import torch
 from diffusers import EulerAncestralDiscreteScheduler
 
 import conceptrevive as cr
-import conceptrevive.models.generation as sampling
+import conceptrevive.models.calling as sampling
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PROMPTS = ["a cat", "a dog in a park", "a bus", "", "a cat"]
@@ -113,7 +113,9 @@ def test_pipelines_that_draw_otherwise_are_named(tiny):
 
     model = SimpleNamespace(transformer=Other().requires_grad_(False), _progress_bar_config={})
     with pytest.raises(
-        cr.ConceptReviveError, match="SimpleNamespace with a Other cannot be drawn with"
+        cr.ConceptReviveError,
+        match="SimpleNamespace with a Other cannot be drawn with, it lacks components, image_processor, "
+        "set_progress_bar_config, sample_size in its denoiser's config, a call that draws: give a",
     ):
         sampling.noise(model, [0])
 

@@ -1,0 +1,123 @@
+"""The one place where pipelines are called: from seeds to noise, and their errors made ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from inspect import signature
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.models.layers import denoiser
+from conceptrevive.models.protocol import TextToImage, missing_for_drawing
+
+#: Torch's generators take no other seeds.
+SEEDS = range(-(2**63), 2**64)
+
+
+def latent_size(model: TextToImage) -> tuple[int, int]:
+    """Height and width of a picture's latents. Raises ConceptReviveError if it cannot draw."""
+    net = denoiser(model)
+    config: Any = getattr(net, "config", None)
+    missing = missing_for_drawing(model, config)
+    if missing:
+        raise ConceptReviveError(
+            f"{type(model).__name__} with a {type(net).__name__} cannot be drawn with, it lacks "
+            f"{', '.join(missing)}: give a text-to-image pipeline like Stable Diffusion's; prune, "
+            "revive, obfuscate and audit work on its files"
+        )
+    size = config.sample_size
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """One per seed. They draw the initial latents, then what a scheduler adds in its steps.
+
+    Nothing else draws, so a picture depends on its own seed alone.
+    """
+    for s in seeds:
+        if int(s) not in SEEDS:
+            raise ConceptReviveError(f"seed is {s}: torch takes seeds from -2^63 up to 2^64 - 1")
+    return [torch.Generator().manual_seed(int(s)) for s in seeds]
+
+
+def noise(
+    model: TextToImage, seeds: Sequence[int] | Sequence[torch.Generator]
+) -> Float[Tensor, "pictures channels height width"]:
+    """Initial latents, one seed or generator each, drawn on the CPU in float32.
+
+    The same seed gives the same latent whatever the batch size or device.
+    """
+    height, width = latent_size(model)
+    config: Any = denoiser(model).config
+    shape = (config.in_channels, height, width)
+    each = [s if isinstance(s, torch.Generator) else generators([s])[0] for s in seeds]
+    return torch.stack([torch.randn(shape, generator=g) for g in each])
+
+
+@contextmanager
+def quiet(model: TextToImage) -> Iterator[None]:
+    """Silence the pipeline's own progress bar."""
+    before = dict(getattr(model, "_progress_bar_config", {}))
+    model.set_progress_bar_config(**before | {"disable": True})
+    try:
+        yield
+    finally:
+        model.set_progress_bar_config(**before)
+
+
+def run_pipeline(
+    model: TextToImage,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    steps: int,
+    guidance: float,
+    **more: Any,
+) -> Any:
+    """What `model` returns for `prompts`, each from the noise of its own seed.
+
+    Args:
+        more: further arguments of the pipeline's call, e.g. `output_type` or `callback_on_step_end`.
+
+    Raises:
+        ConceptReviveError: the pipeline cannot draw so; its own error is named, and is the cause.
+    """
+    draws = generators(seeds)
+    weight = next(denoiser(model).parameters())
+    latents = noise(model, draws).to(weight.device, weight.dtype)
+    try:
+        with quiet(model):
+            return model(
+                list(prompts),
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                latents=latents,
+                generator=draws,
+                **more,
+            )
+    except ConceptReviveError:
+        raise
+    # Whatever it is: diffusers, torch, schedulers and the user's own pipelines raise what they like.
+    except Exception as e:
+        reason = " ".join(str(e).split())[:400]
+        raise ConceptReviveError(
+            f"{type(model).__name__} cannot draw {len(prompts)} prompts in {steps} steps at guidance "
+            f"{guidance}: {_remedy(model, e)} ({type(e).__name__}: {reason})"
+        ) from e
+
+
+def _remedy(model: TextToImage, error: Exception) -> str:
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if memory or "allocate memory" in str(error):
+        return "set a smaller batch_size, or load the model in half precision"
+    if "image" in signature(type(model).__call__).parameters:
+        return "it starts from a picture; give the model's text-to-image pipeline"
+    return (
+        "choose steps and guidance that it and its scheduler take, or a text-to-image pipeline "
+        "like Stable Diffusion's"
+    )
