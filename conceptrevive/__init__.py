@@ -1,36 +1,94 @@
 """conceptrevive: does pruning make a diffusion model forget? Erase, revive, defend, evaluate.
 
-The data flow, one direction: pipeline → activations → masks → pruned → completed → revived → images → scores.
+The data flow, one direction:
+pipeline → activations → masks → pruned → completed → revived → images → scores.
+
+Importing this costs nothing: torch is loaded with the first name that needs it.
 """
 
-from conceptrevive.auditing.verdict import AuditReport, audit
-from conceptrevive.concepts.concept import Concept, Probe, Settings
-from conceptrevive.concepts.paper import paper_concepts
-from conceptrevive.concepts.pocket import pocket_concepts
-from conceptrevive.concepts.presets import get_concept
-from conceptrevive.defence.obfuscation import modified_probability, obfuscate
-from conceptrevive.errors import ConceptReviveError
-from conceptrevive.evaluation.outcomes import Outcomes, evaluate
-from conceptrevive.intervals import Rate, paired_difference, wilson
-from conceptrevive.models.generation import generate
-from conceptrevive.models.layers import candidate_layers
-from conceptrevive.models.pipeline import load_pipeline
-from conceptrevive.models.weights import read_side, read_weights, swapped, write_weights
-from conceptrevive.revival.attack import revive, revive_matrix
-from conceptrevive.revival.completion.problems import Completion
-from conceptrevive.revival.completion.solvers import complete, complete_matrix
-from conceptrevive.revival.positions import guess_masks, zero_masks
-from conceptrevive.revival.signs import retain_signs, sign_accuracy
-from conceptrevive.unlearning.conceptprune import locate
-from conceptrevive.unlearning.masks import MaskSet, prune
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from conceptrevive.version import version
 
 __version__ = version()
 
-__all__ = [
-    "AuditReport", "Completion", "Concept", "ConceptReviveError", "MaskSet", "Outcomes", "Probe", "Rate", "Settings", "audit",
-    "candidate_layers", "complete", "complete_matrix", "evaluate", "generate", "get_concept", "guess_masks",
-    "load_pipeline", "locate", "modified_probability", "obfuscate", "paired_difference", "paper_concepts", "pocket_concepts",
-    "prune", "read_side", "read_weights", "retain_signs", "revive", "revive_matrix", "sign_accuracy", "swapped", "wilson", "write_weights",
-    "zero_masks",
-]  # fmt: skip
+#: Where each public name is defined.
+_HOMES = {
+    "auditing.verdict": ("AuditReport", "audit"),
+    "concepts.concept": ("Concept", "Probe", "Settings"),
+    "concepts.paper": ("paper_concepts",),
+    "concepts.pocket": ("pocket_concepts",),
+    "concepts.presets": ("get_concept",),
+    "defence.obfuscation": ("modified_probability", "obfuscate"),
+    "errors": ("ConceptReviveError",),
+    "evaluation.outcomes": ("Outcomes", "evaluate"),
+    "intervals": ("Rate", "paired_difference", "wilson"),
+    "models.generation": ("generate",),
+    "models.layers": ("candidate_layers",),
+    "models.pipeline": ("load_pipeline",),
+    "models.weights": ("read_side", "read_weights", "swapped", "write_weights"),
+    "revival.attack": ("revive", "revive_matrix"),
+    "revival.completion.problems": ("Completion",),
+    "revival.completion.solvers": ("complete", "complete_matrix"),
+    "revival.positions": ("guess_masks", "zero_masks"),
+    "revival.signs": ("retain_signs", "sign_accuracy"),
+    "unlearning.conceptprune": ("locate",),
+    "unlearning.masks": ("MaskSet", "prune"),
+}
+
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)
+
+if TYPE_CHECKING:  # the same once more, for tools that read without running
+    from conceptrevive.auditing.verdict import AuditReport as AuditReport
+    from conceptrevive.auditing.verdict import audit as audit
+    from conceptrevive.concepts.concept import Concept as Concept
+    from conceptrevive.concepts.concept import Probe as Probe
+    from conceptrevive.concepts.concept import Settings as Settings
+    from conceptrevive.concepts.paper import paper_concepts as paper_concepts
+    from conceptrevive.concepts.pocket import pocket_concepts as pocket_concepts
+    from conceptrevive.concepts.presets import get_concept as get_concept
+    from conceptrevive.defence.obfuscation import modified_probability as modified_probability
+    from conceptrevive.defence.obfuscation import obfuscate as obfuscate
+    from conceptrevive.errors import ConceptReviveError as ConceptReviveError
+    from conceptrevive.evaluation.outcomes import Outcomes as Outcomes
+    from conceptrevive.evaluation.outcomes import evaluate as evaluate
+    from conceptrevive.intervals import Rate as Rate
+    from conceptrevive.intervals import paired_difference as paired_difference
+    from conceptrevive.intervals import wilson as wilson
+    from conceptrevive.models.generation import generate as generate
+    from conceptrevive.models.layers import candidate_layers as candidate_layers
+    from conceptrevive.models.pipeline import load_pipeline as load_pipeline
+    from conceptrevive.models.weights import read_side as read_side
+    from conceptrevive.models.weights import read_weights as read_weights
+    from conceptrevive.models.weights import swapped as swapped
+    from conceptrevive.models.weights import write_weights as write_weights
+    from conceptrevive.revival.attack import revive as revive
+    from conceptrevive.revival.attack import revive_matrix as revive_matrix
+    from conceptrevive.revival.completion.problems import Completion as Completion
+    from conceptrevive.revival.completion.solvers import complete as complete
+    from conceptrevive.revival.completion.solvers import complete_matrix as complete_matrix
+    from conceptrevive.revival.positions import guess_masks as guess_masks
+    from conceptrevive.revival.positions import zero_masks as zero_masks
+    from conceptrevive.revival.signs import retain_signs as retain_signs
+    from conceptrevive.revival.signs import sign_accuracy as sign_accuracy
+    from conceptrevive.unlearning.conceptprune import locate as locate
+    from conceptrevive.unlearning.masks import MaskSet as MaskSet
+    from conceptrevive.unlearning.masks import prune as prune
+
+
+def __getattr__(name: str) -> object:
+    """Import what `name` needs when it is first asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'conceptrevive' has no attribute {name!r}")
+    value = getattr(import_module(f"conceptrevive.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 
 class ConceptReviveError(ValueError):
     """Bad input. The command line prints the message on one line and exits with 2."""
 
 
-def expect(value: Any, kinds: type | tuple[type, ...], name: str, remedy: str) -> None:
+def expect(value: object, kinds: type | tuple[type, ...], name: str, remedy: str) -> None:
     """Raise ConceptReviveError unless `value` is of one of `kinds`.
 
     Args:
@@ -17,3 +15,21 @@ def expect(value: Any, kinds: type | tuple[type, ...], name: str, remedy: str) -
     """
     if not isinstance(value, kinds):
         raise ConceptReviveError(f"{name} is a {type(value).__name__}: {remedy}")
+
+
+def printable(text: str) -> str:
+    """`text` as it can be shown: control characters, save line ends, and broken Unicode escaped.
+
+    A name in a checkpoint or a concept file may hold what a terminal would obey.
+    """
+    return "".join(
+        c
+        if c.isprintable() or c == "\n"
+        else c.encode("unicode_escape", "backslashreplace").decode()
+        for c in text
+    )
+
+
+def one_line(text: object) -> str:
+    """`printable` on one line: white space of any kind becomes single spaces."""
+    return printable(" ".join(str(text).split()))

@@ -21,8 +21,9 @@ from conceptrevive.evaluation.judges import Classifier, classifier, clip, judge_
 from conceptrevive.experiments.provenance import provenance, write_json
 from conceptrevive.files import ASSETS
 from conceptrevive.intervals import Rate
-from conceptrevive.models.generation import EVALUATION_SEED, fastest, generate
+from conceptrevive.models.generation import fastest, generate
 from conceptrevive.models.pipeline import load_pipeline
+from conceptrevive.models.seeds import EVALUATION_SEED
 from conceptrevive.models.weights import read_weights, swapped
 
 SEED = 7 * EVALUATION_SEED

@@ -1,5 +1,5 @@
 """The command line: `conceptrevive.cli:main`."""
 
-from conceptrevive.cli.commands import main
+from conceptrevive.cli.app import main
 
 __all__ = ["main"]

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from conceptrevive.concepts.concept import Concept, Probe
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.evaluation.defaults import IMAGES
 from conceptrevive.evaluation.judges import classifier, clip
 from conceptrevive.intervals import Rate
-from conceptrevive.models.generation import EVALUATION_SEED, generate
+from conceptrevive.models.generation import generate
 from conceptrevive.models.layers import denoiser
+from conceptrevive.models.seeds import EVALUATION_SEED
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def evaluate(
     model,
     concept: Concept,
     *,
-    n: int = 50,
+    n: int = IMAGES,
     retained: int | None = None,
     seed: int = 0,
     steps: int | None = None,

@@ -15,9 +15,6 @@ from conceptrevive.models.calling import latent_size, run_pipeline
 from conceptrevive.models.precision import How, applied, choose
 from conceptrevive.models.protocol import TextToImage
 
-#: Evaluation noise starts here; `locate` uses one seed below it, so the two never meet.
-EVALUATION_SEED = 1_000_000
-
 
 def picture_size(model: TextToImage) -> int:
     """Pixels of a picture's longer side."""

@@ -8,8 +8,9 @@ import torch
 
 from conceptrevive.concepts.concept import Concept
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models.generation import EVALUATION_SEED, fastest
+from conceptrevive.models.generation import fastest
 from conceptrevive.models.layers import candidate_layers
+from conceptrevive.models.seeds import EVALUATION_SEED
 from conceptrevive.models.weights import Weights
 from conceptrevive.unlearning.activations import column_norms
 from conceptrevive.unlearning.masks import MaskSet

@@ -18,7 +18,7 @@ from conceptrevive.auditing.report import clean as shown
 from conceptrevive.auditing.scan import scan
 from conceptrevive.auditing.verdict import NOTHING, PRUNING, REVIVAL, audit
 from conceptrevive.checkpoints.headers import read_header
-from conceptrevive.cli.commands import main
+from conceptrevive.cli import main
 from conceptrevive.detectors.evidence import Evidence
 from tests.detectors.test_detectors import clean, wanda
 

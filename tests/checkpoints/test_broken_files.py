@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import conceptrevive as cr
-from conceptrevive.cli.commands import main
+from conceptrevive.cli import main
 from tests.checkpoints.broken import KEY, UNREADABLE, UNUSABLE, unreadable_permissions, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -17,7 +17,7 @@ from conceptrevive.checkpoints import folders as checkpoints
 from conceptrevive.checkpoints.dtypes import BITS, TORCH
 from conceptrevive.checkpoints.headers import read_header
 from conceptrevive.checkpoints.tensors import read_rows, read_tensor
-from conceptrevive.cli.commands import main
+from conceptrevive.cli import main
 from tests.checkpoints.broken import KEY, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 import conceptrevive as cr
 import conceptrevive.checkpoints.folders as checkpoints
 from conceptrevive.checkpoints.tensors import read_tensor
-from conceptrevive.cli.commands import main
+from conceptrevive.cli import main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

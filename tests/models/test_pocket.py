@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import conceptrevive as cr
-from conceptrevive.cli.commands import main
+from conceptrevive.cli import main
 from conceptrevive.concepts import world as W
 from conceptrevive.evaluation.judges import Classifier, Clip
 from conceptrevive.files import ASSETS

@@ -1,0 +1,43 @@
+"""The command that looks for what pruning and revival leave: audit."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from conceptrevive.cli.options import AsJson, Checkpoint, Revision, Seed
+from conceptrevive.cli.output import say, show
+
+
+def run_audit(
+    model: Checkpoint,
+    base: Annotated[
+        str | None, typer.Option(help="the checkpoint it was made from, to compare with")
+    ] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="test every matrix, not a sample")] = False,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="write a report with pictures")
+    ] = None,
+    as_json: AsJson = False,
+    seed: Seed = 0,
+    revision: Revision = None,
+    base_revision: Annotated[str | None, typer.Option(help="the same, of --base")] = None,
+) -> int:
+    """Look for what pruning and revival leave; exit code 0 none found, 1 some, 2 could not."""
+    from conceptrevive.auditing.report import audit_text, write_html
+    from conceptrevive.auditing.verdict import audit
+
+    report = audit(
+        model, base=base, deep=deep, seed=seed, revision=revision, base_revision=base_revision
+    )
+    try:
+        if as_json:
+            show({"exit_code": report.exit_code} | report.as_dict(), as_json)
+        else:
+            say(audit_text(report), sys.stdout)
+    finally:  # neither of the two is lost with the other
+        if html is not None:
+            write_html(report, html)
+    return report.exit_code

@@ -1,0 +1,181 @@
+"""The commands that draw with a model: demo, locate, evaluate."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conceptrevive.cli.options import (
+    AsJson,
+    ConceptName,
+    Device,
+    LocateSeed,
+    Model,
+    Revision,
+    Seed,
+    Table,
+)
+from conceptrevive.cli.output import progress, show
+from conceptrevive.concepts.defaults import PRESETS
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.evaluation.defaults import IMAGES
+
+if TYPE_CHECKING:
+    from conceptrevive.concepts.concept import Concept
+
+
+def run_demo(
+    out: Annotated[
+        str, typer.Option(metavar="FOLDER", help="folder for demo.png and demo.json")
+    ] = "demo",
+    concept: Annotated[
+        str | None, typer.Option(help="a preset of the pocket model or a .yaml file")
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(metavar="N", help="pictures of the concept per row")
+    ] = None,
+    retained: Annotated[
+        int | None, typer.Option(metavar="N", help="pictures of other concepts per row")
+    ] = None,
+    as_json: AsJson = False,
+    device: Device = None,
+    seed: LocateSeed = 0,
+) -> None:
+    """Erase, revive, hide and attack again on the pocket model."""
+    from conceptrevive.experiments.demo import demo
+
+    if os.path.lexists(out) and not os.path.isdir(out):
+        raise ConceptReviveError(
+            f"--out {out} is a file: name the folder for demo.png and demo.json"
+        )
+    options = {"concept": concept, "images": images, "retained": retained}
+    given: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
+    with progress("demo") as update:
+
+        def tick(row: str, done: int, total: int) -> None:
+            update(description=row.replace("_", " "), completed=done, total=total)
+
+        result = demo(out, seed=seed, device=device, progress=tick, **given)
+    show(result | {"out": out}, as_json)
+
+
+def run_locate(
+    model: Model,
+    concept: ConceptName,
+    out: Annotated[str, typer.Option(metavar="FILE", help="mask file to write (.safetensors)")],
+    preset: Table = None,
+    skill_ratio: Annotated[
+        float | None, typer.Option(help="share of each row; default: the concept's")
+    ] = None,
+    tau: Annotated[
+        int | None, typer.Option(help="denoising steps to look at; default: the concept's")
+    ] = None,
+    as_json: AsJson = False,
+    device: Device = None,
+    revision: Revision = None,
+    seed: LocateSeed = 0,
+) -> None:
+    """Find the weights of a concept."""
+    from conceptrevive.unlearning.conceptprune import locate
+
+    if os.path.isdir(out):
+        raise ConceptReviveError(f"--out {out} is a folder: name the mask file to write")
+    chosen, pipe = _load(model, concept, preset, device, revision)
+    with progress(f"locate {chosen.name}", 2 * len(chosen.target_prompts)) as update:
+        masks = locate(
+            pipe,
+            chosen,
+            skill_ratio=skill_ratio,
+            tau=tau,
+            seed=seed,
+            progress=lambda n: update(advance=n),
+        )
+    masks.save(out)
+    result = {
+        "concept": chosen.name,
+        "out": out,
+        "skill_ratio": masks.skill_ratio,
+        "tau": masks.tau,
+        "seed": seed,
+        "layers": len(masks),
+        "pruned": masks.count,
+        "pruned_fraction": masks.fraction,
+    }
+    show(result, as_json)
+
+
+def run_evaluate(
+    model: Model,
+    concept: ConceptName,
+    preset: Table = None,
+    images: Annotated[int, typer.Option(metavar="N", help="pictures of the concept")] = IMAGES,
+    retained: Annotated[
+        int | None, typer.Option(metavar="N", help="pictures of other concepts; default: one each")
+    ] = None,
+    as_json: AsJson = False,
+    device: Device = None,
+    revision: Revision = None,
+    seed: Seed = 0,
+) -> None:
+    """Draw the concept and judge it."""
+    from conceptrevive.evaluation.outcomes import evaluate
+    from conceptrevive.experiments.provenance import provenance
+    from conceptrevive.models.generation import fastest
+    from conceptrevive.models.layers import denoiser
+
+    chosen, pipe = _load(model, concept, preset, device, revision)
+    others = len({p.labels for p in chosen.retained}) if retained is None else retained
+    with progress(f"evaluate {chosen.name}", images + others) as update:
+        outcomes = evaluate(
+            pipe,
+            chosen,
+            n=images,
+            retained=retained,
+            seed=seed,
+            progress=lambda n: update(advance=n),
+        )
+    top1, kept = outcomes.erased, outcomes.retained
+    result = {
+        "concept": chosen.name,
+        "model": model,
+        "top1": top1.value,
+        "interval": top1.interval,
+        "n": top1.n,
+        "retained_top1": kept.value if kept.n else None,
+        "retained_interval": kept.interval,
+        "retained_n": kept.n,
+        "sampling": str(fastest(pipe)),
+        **provenance(seed, str(next(denoiser(pipe).parameters()).device)),
+    }
+    show(result, as_json)
+
+
+def _load(
+    model: str, name: str, preset: str | None, device: str | None, revision: str | None
+) -> tuple[Concept, Any]:
+    """The concept and the pipeline; without `preset` that of the table meant for such a model."""
+    from conceptrevive.concepts.presets import get_concept
+    from conceptrevive.models.generation import picture_size
+    from conceptrevive.models.pipeline import load_pipeline
+
+    found: dict[str, Concept] = {}
+    errors = []
+    for table in [preset] if preset else PRESETS:
+        try:
+            found[table] = get_concept(name, table)
+        except ConceptReviveError as e:
+            errors.append(e)
+    if not found:
+        raise errors[0]
+    pipe = load_pipeline(model, device=device, revision=revision)
+    size = picture_size(pipe)
+    table = preset or ("pocket" if size <= 64 else "paper")
+    if table not in found:
+        has = next(iter(found))
+        raise ConceptReviveError(
+            f"{name!r} is in the table {has!r}, and {model}, which draws {size} pixels, takes "
+            f"concepts of {table!r}: see `conceptrevive concepts`, or insist with --preset {has}"
+        )
+    return found[table], pipe

@@ -1,0 +1,82 @@
+"""What the commands take: one alias for each option that several of them share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from conceptrevive.concepts.defaults import Preset
+from conceptrevive.models.seeds import EVALUATION_SEED, LARGEST_SEED
+
+
+def _seed(text: str, largest: int) -> int:
+    text = str(text)
+    if not (text.isascii() and text.isdecimal() and int(text) <= largest):
+        raise typer.BadParameter(f"{text!r} is no seed: give a whole number from 0 to {largest}")
+    return int(text)
+
+
+def any_seed(text: str) -> int:
+    """A seed whose evaluations still fit into 63 bits."""
+    return _seed(text, LARGEST_SEED)
+
+
+def located_seed(text: str) -> int:
+    """A seed of `locate`, which keeps below those of evaluations."""
+    return _seed(text, EVALUATION_SEED - 1)
+
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="pocket, a folder, a hub id; to edit also a file or an index"
+    ),
+]
+
+Checkpoint = Annotated[
+    str,
+    typer.Argument(
+        metavar="CHECKPOINT", help=".safetensors file, index of shards, folder, or hub id"
+    ),
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; default: a GPU if there is one")]
+
+Revision = Annotated[str | None, typer.Option(help="branch, tag or commit of a hub model")]
+
+Seed = Annotated[int, typer.Option(parser=any_seed, metavar="N", help="of the random draws")]
+
+LocateSeed = Annotated[
+    int, typer.Option(parser=located_seed, metavar="N", help="of the noise that is denoised")
+]
+
+SecretSeed = Annotated[
+    int | None,
+    typer.Option(
+        parser=any_seed,
+        metavar="N",
+        help="repeat an experiment; default: noise that nobody can draw again, "
+        "as a file to be given away must have",
+    ),
+]
+
+ConceptName = Annotated[
+    str, typer.Option(help="a preset (see `conceptrevive concepts`) or a .yaml file")
+]
+
+Table = Annotated[
+    Preset | None,
+    typer.Option(
+        help="which table of concepts; default: the pocket model's for models that draw "
+        "64 pixels or fewer, else the paper's"
+    ),
+]
+
+Masks = Annotated[str, typer.Option(metavar="FILE", help="file that `locate` wrote")]
+
+OutCheckpoint = Annotated[
+    str, typer.Option(metavar="PATH", help="folder to write; for a file, a .safetensors file")
+]
