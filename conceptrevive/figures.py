@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from PIL import Image
 
 from conceptrevive.files import replacing
@@ -28,13 +29,17 @@ def theme() -> dict[str, Any]:
     """
     import seaborn  # a second, and only figures need it
 
-    style = seaborn.axes_style("ticks") | seaborn.plotting_context("notebook", font_scale=0.8)
+    style: dict[str, Any] = {
+        **seaborn.axes_style("ticks"),
+        **seaborn.plotting_context("notebook", font_scale=0.8),
+    }
     return style | {
-        "axes.prop_cycle": plt.cycler(color=list(PALETTE.values())),
+        "axes.prop_cycle": cycler(color=list(PALETTE.values())),
         "axes.edgecolor": "0.3",
         "axes.spines.right": False,
         "axes.spines.top": False,
         "figure.facecolor": "white",
+        "font.sans-serif": ["DejaVu Sans"],  # Matplotlib's own: the same on every machine
         "grid.color": "0.9",
         "legend.frameon": False,
         "savefig.facecolor": "white",
