@@ -1,1 +1,1 @@
-"""How the pocket model and its judges are made. Needs the `train` extra and the artwork (`make artwork`)."""
+"""How the pocket model and its judges are made: the `train` extra and `make artwork`."""

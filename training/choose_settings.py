@@ -1,9 +1,10 @@
-"""Choose the pocket preset: skill ratio, τ and guidance, by original, pruned and retained accuracy on six objects.
+"""Choose the pocket preset by original, pruned and retained accuracy on six objects.
 
     python -m training.choose_settings --out results/pocket/settings.json
 
-The rule: of the settings under which the whole model draws the objects (original ≥ 0.90), the one that separates best
-(retained after pruning − pruned). Revived accuracy is not measured here, so it cannot influence the choice.
+It chooses skill ratio, τ and guidance. The rule: of the settings under which the whole model draws
+the objects (original ≥ 0.90), the one that separates best (retained after pruning − pruned).
+Revived accuracy is not measured here, so it cannot influence the choice.
 """
 
 from __future__ import annotations

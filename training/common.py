@@ -1,4 +1,4 @@
-"""What the training scripts share: arguments, device, picture tensors, sample sheets, the tokenizer's corpus."""
+"""What the training scripts share: arguments, device, picture tensors, sample sheets."""
 
 from __future__ import annotations
 

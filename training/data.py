@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import Pool
+from typing import TypeVar
 
 import numpy as np
 
 from conceptrevive.concepts import world as W
-from training.paint import MODEL_SETS, SIZE, artworks, load_icon_sets, paint
+from training.artwork import MODEL_SETS, RGBA, SIZE, artworks, load_icon_sets
+from training.paint import paint
+from training.worlds import FIRST, Phrases, World
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -21,14 +27,14 @@ class Item:
     caption: str
 
 
-def choice(rng: np.random.Generator, options):
+def choice(rng: np.random.Generator, options: Sequence[T]) -> T:
     """One of `options`, uniformly, keeping its Python type."""
     return options[int(rng.integers(len(options)))]
 
 
 def draw_item(
     rng: np.random.Generator,
-    objects=tuple(W.OBJECTS),
+    world: World = FIRST,
     allow_held_out: bool = False,
     styled: float = 0.14,
 ) -> Item:
@@ -36,49 +42,66 @@ def draw_item(
 
     Held-out pairs never appear unless `allow_held_out` (for the judges).
     """
-    plain = (1 - styled) / 0.86
     while True:
-        u = rng.random()
-        o = s = st = None
-        if u < 0.74 * plain:
-            o, s = choice(rng, objects), choice(rng, W.SCENES)
-        elif u < 0.80 * plain:
-            o = choice(rng, objects)
-        elif u < 0.86 * plain:
-            s = choice(rng, W.SCENES)
-        elif u < 1 - 0.2 * styled:
-            o, st = choice(rng, objects), choice(rng, W.STYLES)
-        else:
-            s, st = choice(rng, W.SCENES), choice(rng, W.STYLES)
-        if allow_held_out or not (o and ((s and W.held_out(o, s)) or (st and W.held_out(o, st)))):
-            return Item(o, s, st, caption(o, s, st, rng))
+        o, s, st = _draw(rng, tuple(world.objects), styled)
+        pairs = [(o, other) for other in (s, st) if o and other]
+        if allow_held_out or not any(W.held_out(*pair) for pair in pairs):
+            return Item(o, s, st, caption(o, s, st, rng, world.phrases))
 
 
-def caption(o: str | None, s: str | None, st: str | None, rng: np.random.Generator) -> str:
+def _draw(
+    rng: np.random.Generator, objects: Sequence[str], styled: float
+) -> tuple[str | None, str | None, str | None]:
+    plain = (1 - styled) / 0.86
+    u = rng.random()
+    if u < 0.74 * plain:
+        return choice(rng, objects), choice(rng, W.SCENES), None
+    if u < 0.80 * plain:
+        return choice(rng, objects), None, None
+    if u < 0.86 * plain:
+        return None, choice(rng, W.SCENES), None
+    if u < 1 - 0.2 * styled:
+        return choice(rng, objects), None, choice(rng, W.STYLES)
+    return None, choice(rng, W.SCENES), choice(rng, W.STYLES)
+
+
+def caption(
+    o: str | None, s: str | None, st: str | None, rng: np.random.Generator, phrases: Phrases
+) -> str:
     """A sentence for the picture; one object in 25 goes by its group's name."""
     if o and rng.random() < 0.04:
         groups = [h for h, members in W.HYPERNYMS.items() if o in members]
         o = groups[0] if groups else o
-    # People write "a apple" too, and the paper's templates do.
-    name = (lambda w: f"a {w}") if rng.random() < 0.15 else W.with_article
-    phrases = W.OBJECT_SCENE_PHRASES if o and s else W.OBJECT_PHRASES if o else W.SCENE_PHRASES
-    text = choice(rng, phrases).format(o=o and name(o), s=s and name(s))
+    share = rng.random()
+    sentences = phrases.scenes
+    if o:
+        sentences = phrases.object_scenes if s else phrases.objects
+    names = {key: phrases.name(word, share) for key, word in (("o", o), ("s", s)) if word}
+    text = choice(rng, sentences).format(**names)
     return text + (W.STYLE_SUFFIX.format(style=st) if st else "")
 
 
-_ART: dict = {}
+@dataclass(frozen=True)
+class _Job:
+    seed: int
+    count: int
+    world: World
+    allow_held_out: bool
+    styled: float
 
 
-def _init(names: dict[str, str], sets: tuple[str, ...]) -> None:
-    _ART.update(artworks(names, sets))
+_ART: dict[str, list[RGBA]] = {}
 
 
-def _render(job: tuple[int, int, tuple, bool, float]) -> tuple[np.ndarray, list[Item]]:
-    seed, count, objects, allow_held_out, styled = job
-    rng = np.random.default_rng(seed)
-    pictures, items = np.zeros((count, SIZE, SIZE, 3), np.uint8), []
-    for i in range(count):
-        item = draw_item(rng, objects, allow_held_out, styled)
+def _init(world: World, sets: tuple[str, ...]) -> None:
+    _ART.update(artworks(world.objects, sets))
+
+
+def _render(job: _Job) -> tuple[np.ndarray, list[Item]]:
+    rng = np.random.default_rng(job.seed)
+    pictures, items = np.zeros((job.count, SIZE, SIZE, 3), np.uint8), []
+    for i in range(job.count):
+        item = draw_item(rng, job.world, job.allow_held_out, job.styled)
         art = choice(rng, _ART[item.object]) if item.object else None
         pictures[i] = paint(art, item.scene, item.style, rng)
         items.append(item)
@@ -88,20 +111,22 @@ def _render(job: tuple[int, int, tuple, bool, float]) -> tuple[np.ndarray, list[
 def render(
     count: int,
     seed: int,
-    names: dict[str, str] = W.OBJECTS,
+    world: World = FIRST,
     sets: tuple[str, ...] = MODEL_SETS,
     allow_held_out: bool = False,
     styled: float = 0.14,
     workers: int = 2,
 ) -> tuple[np.ndarray, list[Item]]:
-    """`count` pictures, uint8 (count, 64, 64, 3), and their items; the same for any number of workers."""
+    """`count` pictures, uint8 (count, 64, 64, 3), and their items.
+
+    They are the same for any number of workers.
+    """
     chunk = 500
-    starts = range(0, count, chunk)
     jobs = [
-        (seed * 100_003 + i, min(chunk, count - i), tuple(names), allow_held_out, styled)
-        for i in starts
+        _Job(seed * 100_003 + i, min(chunk, count - i), world, allow_held_out, styled)
+        for i in range(0, count, chunk)
     ]
     load_icon_sets(sets)  # without artwork it fails here; in a worker it would fail for ever
-    with Pool(workers, initializer=_init, initargs=(names, sets)) as pool:
+    with Pool(workers, initializer=_init, initargs=(world, sets)) as pool:
         parts = pool.map(_render, jobs, chunksize=1)
     return np.concatenate([p for p, _ in parts]), [item for _, items in parts for item in items]

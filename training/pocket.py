@@ -1,19 +1,26 @@
-"""Build the pocket pipeline's untrained parts: tokenizer, text encoder, UNet, scheduler; save and load the whole."""
+"""Build the pocket pipeline's untrained parts: tokenizer, text encoder, UNet, scheduler."""
 
 from __future__ import annotations
 
 import copy
 import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from conceptrevive.concepts import world as W
+from training.worlds import FIRST_PHRASES, World
 
 MAX_TOKENS = 16
 TEXT_WIDTH = 32
+#: Every object that tokenizer and judges know.
+ALL = World(W.OBJECTS | W.OTHER_OBJECTS, FIRST_PHRASES)
 
 UNET = dict(
     sample_size=16,
@@ -21,7 +28,8 @@ UNET = dict(
     out_channels=8,
     block_out_channels=(64, 128),
     layers_per_block=1,
-    # Attention only at 8×8, many transformer layers and few convolutions: the feed-forward layers must do the drawing.
+    # Attention only at 8×8, many transformer layers and few convolutions: the feed-forward layers
+    # must do the drawing.
     down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
     up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
     transformer_layers_per_block=4,
@@ -32,46 +40,62 @@ UNET = dict(
 )
 
 
-def vocabulary_sentences(objects=(*W.OBJECTS, *W.OTHER_OBJECTS)) -> list[str]:
+def vocabulary_sentences(world: World) -> list[str]:
     """Every word of the world, often enough that BPE keeps each whole."""
-    sentences = []
-    for o in [*objects, *W.HYPERNYMS]:
-        sentences += [p.format(o=W.with_article(o)) for p in W.OBJECT_PHRASES]
+    phrases, sentences = world.phrases, []
+    for o in map(W.with_article, [*world.objects, *W.HYPERNYMS]):
+        sentences += [p.format(o=o) for p in phrases.objects]
         sentences += [
-            p.format(o=W.with_article(o), s=W.with_article(s))
-            for p in W.HELD_OUT_PHRASES
-            for s in W.SCENES
+            p.format(o=o, s=W.with_article(s)) for p in phrases.held_out for s in W.SCENES
         ]
-        sentences += [W.with_article(o) + W.STYLE_SUFFIX.format(style=st) for st in W.STYLES]
+        sentences += [o + W.STYLE_SUFFIX.format(style=st) for st in W.STYLES]
+    if phrases.the:
+        sentences += [f"the {o}" for o in world.objects]
     return sentences
 
 
-def build_tokenizer(folder: Path, objects=(*W.OBJECTS, *W.OTHER_OBJECTS)) -> CLIPTokenizer:
-    """Train CLIP's byte-pair encoding on the captions, write `vocab.json` and `merges.txt`, load as CLIPTokenizer.
+def train_merges(sentences: Iterable[str]) -> list[tuple[str, str]]:
+    """Byte-pair encoding until every word is whole; ties go to the first by the alphabet.
 
-    A run that goes on keeps the tokenizer it began with: its embeddings belong to it.
+    The tokenizers library breaks ties by a hash that differs from run to run.
+    """
+    words = Counter(w for s in sentences for w in re.findall(r"[a-z]+|[^\sa-z]", s.lower()))
+    split = {w: [*w[:-1], w[-1] + "</w>"] for w in words}
+    merges: list[tuple[str, str]] = []
+    while True:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for word, parts in split.items():
+            for pair in pairwise(parts):
+                pairs[pair] += words[word]
+        if not pairs:
+            return merges
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        split = {word: _merged(parts, best) for word, parts in split.items()}
+
+
+def _merged(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    out: list[str] = []
+    for part in parts:
+        if out and (out[-1], part) == pair:
+            out[-1] += part
+        else:
+            out.append(part)
+    return out
+
+
+def build_tokenizer(folder: Path, world: World = ALL) -> CLIPTokenizer:
+    """Byte-pair encoding of the world's captions, in CLIP's layout, as CLIPTokenizer.
+
+    Writes `vocab.json` and `merges.txt`. A run that goes on keeps the tokenizer it began with: its
+    embeddings belong to it.
     """
     if (folder / "vocab.json").exists():
         return load_tokenizer(folder)
-    bpe = Tokenizer(models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
-    bpe.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
-    )
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(
-                Regex(r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"), "removed", invert=True
-            ),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
-    )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(
-        vocab_size=4096, end_of_word_suffix="</w>", initial_alphabet=alphabet
-    )
-    bpe.train_from_iterator(vocabulary_sentences(objects), trainer)
-    merges = [tuple(m) for m in json.loads(bpe.to_str())["model"]["merges"]]
-    # CLIP's own layout: every byte, every byte at the end of a word, the merges, then the two special tokens.
+    merges = train_merges(vocabulary_sentences(world))
+    # CLIP's own layout: every byte, every byte at the end of a word, the merges, then the two
+    # special tokens.
     tokens = [
         *alphabet,
         *(c + "</w>" for c in alphabet),

@@ -1,8 +1,9 @@
-"""Measure what is shipped: the pocket model's drawing and the judges' judgement, each rate with its interval.
+"""Measure what is shipped, the pocket model's drawing and the judges, each rate with its interval.
 
     python -m training.quality --images 50 --out results/pocket/quality.json
 
-Drawing needs no artwork; the judges' own accuracy does (`make artwork`), as do the autoencoder's reconstructions.
+Drawing needs no artwork; the judges' own accuracy does (`make artwork`), as do the autoencoder's
+reconstructions.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def judged(pipe, jobs: list[tuple[str, str]], seed: int) -> list[bool]:
 
 
 def clip_objects(images: list[Image.Image]) -> list[str]:
-    """CLIP's own answer: of all objects the classifier knows, the one whose captions are nearest to the picture."""
+    """CLIP's own answer: the object whose captions are nearest, of all the classifier knows."""
     names = [
         label.removeprefix("object:")
         for label in classifier().labels
@@ -52,9 +53,10 @@ def clip_objects(images: list[Image.Image]) -> list[str]:
 
 
 def drawing(pipe, images: int) -> dict:
-    """Top-1 per object, scene and style; over held-out pairs and phrasings; with every `ff.net.2` zeroed.
+    """Top-1 per object, scene and style; held-out pairs and phrasings; every `ff.net.2` zeroed.
 
-    `judges_agree`: on how many pictures of the objects the classifier and CLIP name the same one of all they know.
+    `judges_agree`: on how many pictures of the objects the classifier and CLIP name the same one
+    of all they know.
     """
     objects, agree = {}, []
     for o in W.OBJECTS:
@@ -121,10 +123,14 @@ def right(judge: Classifier, pictures: np.ndarray, items: list, group: str) -> R
 
 
 def judging(pipe, control: str | None) -> dict:
-    """The judges on held-out painted pictures, on reconstructions, on scenes alone; the control on unseen artwork."""
+    """The judges on held-out painted pictures, on reconstructions and on scenes alone.
+
+    The control judge is tried on artwork it has not seen.
+    """
+    from training.artwork import MODEL_SETS
     from training.data import render
-    from training.paint import MODEL_SETS
-    from training.train_judges import CONTROL_HELD_OUT, all_objects, through_autoencoder
+    from training.judges import through_autoencoder
+    from training.train_judges import CONTROL_HELD_OUT, known_world
 
     judge = classifier()
     pictures, items = render(2000, seed=9001, sets=MODEL_SETS, allow_held_out=True)
@@ -145,7 +151,7 @@ def judging(pipe, control: str | None) -> dict:
     out["clip_object_unstyled"] = Rate.of(
         [a == b for a, b in zip(seen, wanted, strict=True)]
     ).as_dict()
-    every, every_items = render(2000, seed=9002, names=all_objects(), allow_held_out=True)
+    every, every_items = render(2000, seed=9002, world=known_world(), allow_held_out=True)
     out["painted_object_all_classes"] = right(judge, every, every_items, "object").as_dict()
     empty = [i for i, item in enumerate(items) if item.object is None]
     seen = judge.top1([Image.fromarray(pictures[i]) for i in empty])
@@ -171,7 +177,7 @@ def main() -> None:
     ap.add_argument("--out", default="results/pocket/quality.json")
     args = ap.parse_args()
     if not args.no_judges:
-        from training.paint import ALL_SETS, load_icon_sets
+        from training.artwork import ALL_SETS, load_icon_sets
 
         load_icon_sets(ALL_SETS)  # before an hour of drawing
     pipe = load_pipeline(args.model, device="cpu")

@@ -79,9 +79,8 @@ def main() -> None:
         x = pictures_to_tensor(data[-512:], device)
         mean = vae.encode(x).latent_dist.mean
         y = vae.decode(mean).sample.clamp(-1, 1)
-        print(
-            f"held-out L1 {(x - y).abs().mean():.4f}  PSNR {-10 * ((x - y) ** 2).mean().div(4).log10():.1f} dB"
-        )
+        psnr = -10 * ((x - y) ** 2).mean().div(4).log10()
+        print(f"held-out L1 {(x - y).abs().mean():.4f}  PSNR {psnr:.1f} dB")
         vae.register_to_config(scaling_factor=round(1 / mean.std().item(), 5))
     Path(args.out).mkdir(parents=True, exist_ok=True)
     vae.save_pretrained(args.out)
