@@ -1,7 +1,7 @@
 # Everything runs in .venv, which the stamp files below create and update once.
 PYTHON ?= python3
 SETS := noto@1.2.9 noto-v1@1.2.5 fluent-emoji@1.2.7 fluent-emoji-flat@1.2.6 twemoji@1.2.5 emojione@1.2.3
-MINUTES ?= 240
+STAGE ?= from-nothing
 ARGS ?=
 
 BIN := .venv/bin
@@ -24,7 +24,7 @@ help:
 	@echo "make notebooks  run every notebook; make book renders them to build/book/_build/html"
 	@echo "make measure    measure the shipped model, every concept's erasing and revival; make card shows it in the book"
 	@echo "make bench      time the attack against the paper's loop; make solvers counts signs and judges pictures of each solver"
-	@echo "make artwork    fetch the emoji artwork; make train paints with it and trains the pocket model"
+	@echo "make artwork    fetch the emoji artwork; make train STAGE=v7 paints with it and trains the pocket model"
 
 $(BIN)/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11')"
@@ -85,7 +85,8 @@ artwork:
 	mkdir -p .artwork
 	npm install --prefix .artwork --no-audit --no-fund --save-exact $(addprefix @iconify-json/,$(SETS))
 
-# Each step writes to runs/; the last one goes on where it stopped when called again. MINUTES is for the UNet.
+# Each step writes to runs/; the last one goes on where it stopped when called again. STAGE is a
+# table of training/stages.toml.
 train: $(FULL)
 	test -d .artwork/node_modules/@iconify-json/noto || $(MAKE) artwork
 	test -f runs/vae/config.json || $(BIN)/python -m training.train_autoencoder --out runs/vae
@@ -93,7 +94,7 @@ train: $(FULL)
 		test -f runs/$$judge/config.json || \
 		$(BIN)/python -m training.train_judges $$judge --vae runs/vae --out runs/$$judge || exit 1; \
 	done
-	$(BIN)/python -m training.train_pocket --minutes $(MINUTES) --vae runs/vae --out runs/pocket
+	$(BIN)/python -m training.train_pocket --stage $(STAGE) $(ARGS)
 
 # An hour and a half on two cores; the phenomenon goes on where it stopped when called again.
 measure: $(FULL)
