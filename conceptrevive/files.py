@@ -37,7 +37,7 @@ def _is_gone(process: str) -> bool:
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds, remove it when it fails.
+    """Yield a temporary path beside `path`; rename it when the block succeeds, else remove it.
 
     What an earlier, killed process of this machine left beside `path` is removed too.
 

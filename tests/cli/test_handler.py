@@ -122,6 +122,8 @@ def test_interrupted_as_a_program(tmp_path):
     """Ctrl-C in the middle of a command: 130 and one line."""
     script = (
         "import os, signal\n"
+        # A background job is started with the signal ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from conceptrevive.cli import app, listing\n"
         "listing.show = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
         "raise SystemExit(app.main())\n"
