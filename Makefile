@@ -15,7 +15,7 @@ SOURCES := $(wildcard notebooks/*.py notebooks/*.ipynb) $(shell find conceptrevi
 
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test test-slow lint format sync notebooks book artwork train measure rates card bench solvers clean
+.PHONY: help demo test test-slow lint format sync notebooks book artwork train measure rates card pages bench solvers clean
 
 help:
 	@echo "make demo       erase, revive and defend one concept; writes demo/demo.png and demo/demo.json"
@@ -23,6 +23,7 @@ help:
 	@echo "make lint       ruff, formatting, types, import contracts, notebook pairs; make format and make sync repair them"
 	@echo "make notebooks  run every notebook; make book renders them to build/book/_build/html"
 	@echo "make measure    measure the shipped model, every concept's erasing and revival; make card shows it in the book"
+	@echo "make pages      every generated page of the book, the picture of the package too"
 	@echo "make bench      time the attack against the paper's loop; make solvers counts signs and judges pictures of each solver"
 	@echo "make artwork    fetch the emoji artwork; make train STAGE=v7 paints with it and trains the pocket model"
 
@@ -109,6 +110,11 @@ rates: $(FULL)
 
 card: $(FULL)
 	$(BIN)/python -m pages.model_card
+
+# Every generated page: from the code, and from what was measured.
+pages: card
+	$(BIN)/python -m pages.architecture
+	$(BIN)/python -m pages.benchmarks
 
 # Three quarters of an hour on two cores for `bench`, hours for `solvers`; both go on where they stopped. ARGS=--quick rehearses `bench`.
 bench: $(FULL)
