@@ -230,7 +230,7 @@ plt.show()
 # tell them even how many there are: they take the smallest weights of each row.
 #
 # The seed is here so that this page repeats. **Give none for a model that you give away:** whoever tries your seed draws the same noise,
-# and finds it (`conceptrevive.defence.redrawn_positions`).
+# and finds it (`conceptrevive.revival.positions.redrawn_positions`).
 
 # %%
 hidden = cr.obfuscate(original, masks, sigma=0.25, relative=True, seed=0)
