@@ -1,4 +1,6 @@
-"""Write the benchmark page's tables and figure from what was measured: `python -m pages.benchmarks` (`make bench`).
+"""Write the benchmark page's tables and figure from what was measured (`make bench`).
+
+    python -m pages.benchmarks
 
 Reads `results/benchmarks/`, writes `book/generated/benchmarks.md`, `book/generated/solvers.md` and
 `book/images/benchmarks.png`. Nothing is typed by hand; what has not been measured is said to be so.
@@ -7,15 +9,18 @@ Reads `results/benchmarks/`, writes `book/generated/benchmarks.md`, `book/genera
 from __future__ import annotations
 
 import json
-import math
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks.common import RESULTS, read_table
 from benchmarks.completion import FLOPS
-from conceptrevive.figures import PALETTE, save_figure
-from pages.model_card import GENERATED, ROOT, made_by, table
+from conceptrevive.figures import PALETTE, save_figure, theme
+from pages.solvers import solvers
+from pages.tables import GENERATED, ROOT, made_by, table
+
+Facts = dict[str, Any]
 
 FIGURE = "book/images/benchmarks.png"
 COLOURS = {
@@ -36,12 +41,12 @@ SETS = {"pocket": "the pocket model", "sd15": "Stable Diffusion 1.5", "sdxl": "S
 WHERE = {"cpu": "", "cuda": "-cuda", "mps": "-mps"}
 
 
-def number(row: dict, key: str, form: str = "{:.3g}") -> str:
+def number(row: Facts, key: str, form: str = "{:.3g}") -> str:
     """A cell; "" where there is nothing."""
     return form.format(float(row[key])) if row.get(key) not in (None, "") else ""
 
 
-def spread(row: dict, value: str, low: str, high: str, form: str = "{:.3g}") -> str:
+def spread(row: Facts, value: str, low: str, high: str, form: str = "{:.3g}") -> str:
     """ "1.2 [1.1, 1.4]"; the value alone if there is no spread."""
     if row.get(value) in (None, ""):
         return ""
@@ -50,17 +55,15 @@ def spread(row: dict, value: str, low: str, high: str, form: str = "{:.3g}") -> 
     return f"{number(row, value, form)} [{number(row, low, form)}, {number(row, high, form)}]"
 
 
-def completion(rows: list[dict], facts: dict) -> str:
+def completion(rows: list[Facts], facts: Facts) -> str:
     """One table per set of shapes: single layers, then all of them."""
     out = ""
     for key, label in SETS.items():
         mine = [r for r in rows if r["set"] == key]
         if not mine:
             continue
-        single, every = (
-            [r for r in mine if r["rows"] != "all"],
-            [r for r in mine if r["rows"] == "all"],
-        )
+        single = [r for r in mine if r["rows"] != "all"]
+        every = [r for r in mine if r["rows"] == "all"]
         out += f"\n### Shapes of {label}\n\n"
         if single:
             header = [
@@ -99,19 +102,19 @@ def completion(rows: list[dict], facts: dict) -> str:
     rates = ", ".join(
         f"{v / 1e9:.0f} GFLOP/s in {k}" for k, v in facts["matmul_flops_per_second"].items()
     )
+    repeats = max(int(r["repeats"]) for r in rows)
     return (
-        f"\nMatrices: {facts['spectrum']}. ✱: {facts['sweeps_timed']} sweeps timed, multiplied to the number the loop needs to "
-        f"stop at that width. Repeats: {max(int(r['repeats']) for r in rows)}. Machine: {facts['device_name']}; a matrix product reaches {rates}.\n"
-        + out
-        + made_by(facts)
+        f"\nMatrices: {facts['spectrum']}. ✱: {facts['sweeps_timed']} sweeps timed, multiplied to "
+        f"the number the loop needs to stop at that width. Repeats: {repeats}. Machine: "
+        f"{facts['device_name']}; a matrix product reaches {rates}.\n" + out + made_by(facts)
     )
 
 
-def _solver(row: dict) -> str:
+def _solver(row: Facts) -> str:
     return row["solver"] + (" ✱" if row.get("extrapolated_from_sweeps") else "")
 
 
-def _layer(r: dict) -> list[str]:
+def _layer(r: Facts) -> list[str]:
     return [
         f"{r['rows']}×{r['columns']}",
         _solver(r),
@@ -125,8 +128,11 @@ def _layer(r: dict) -> list[str]:
     ]
 
 
-def growth(rows: list[dict], facts: dict) -> bool:
-    """Seconds a layer against its rows, with the arithmetic at the machine's matrix-product rate; False with one width."""
+def growth(rows: list[Facts], facts: Facts) -> bool:
+    """Seconds a layer against its rows, over the arithmetic at the machine's matrix-product rate.
+
+    False, and no figure, with one width.
+    """
     single = [r for r in rows if r["rows"] != "all"]
     widths = sorted({int(r["rows"]) for r in single})
     if len(widths) < 2:
@@ -165,16 +171,14 @@ def growth(rows: list[dict], facts: dict) -> bool:
     )
     ax.set_xticklabels(widths)
     ax.minorticks_off()
-    ax.grid(color="0.9")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=8, ncols=2)
-    fig.patch.set_facecolor("white")
+    ax.grid()
+    ax.legend(fontsize=8, ncols=2)
     fig.tight_layout()
     save_figure(fig, ROOT / FIGURE)
     return True
 
 
-def pipeline(rows: list[dict], facts: dict) -> str:
+def pipeline(rows: list[Facts], facts: Facts) -> str:
     """Locating, attacking, editing and drawing."""
     header = [
         "what",
@@ -199,10 +203,10 @@ def pipeline(rows: list[dict], facts: dict) -> str:
     ]
     return (
         table(header, cells)
-        + "\nRatio: of editing, the memory added to the file's size; of locating, its time to plain sampling's, turn by turn; "
-        "of the attack, the paper's loop's time to each solver's, on masks that `locate` drew. Drawn as "
-        f"`{facts['sampling']}` but for the last rows. Model: {rows[0]['model']}. Machine: {facts['device_name']}.\n"
-        + made_by(facts)
+        + "\nRatio: of editing, the memory added to the file's size; of locating, its time to "
+        "plain sampling's, turn by turn; of the attack, the paper's loop's time to each solver's, "
+        f"on masks that `locate` drew. Drawn as `{facts['sampling']}` but for the last rows. "
+        f"Model: {rows[0]['model']}. Machine: {facts['device_name']}.\n" + made_by(facts)
     )
 
 
@@ -210,15 +214,18 @@ def benchmarks() -> str:
     """Everything timed, device by device."""
     out = ""
     for suffix in WHERE.values():
-        rows, path = (
-            read_table(RESULTS / f"completion{suffix}.csv"),
-            RESULTS / f"completion{suffix}.json",
-        )
+        rows = read_table(RESULTS / f"completion{suffix}.csv")
+        path = RESULTS / f"completion{suffix}.json"
         if rows:
             facts = json.loads(path.read_text())
             out += f"\n## Completion on {facts['device_name']}\n" + completion(rows, facts)
-            if not suffix and growth(rows, facts):
-                alt = "Seconds a layer against its rows, both axes logarithmic, for each solver, with arithmetic floors."
+            with plt.rc_context(theme()):
+                drawn = not suffix and growth(rows, facts)
+            if drawn:
+                alt = (
+                    "Seconds a layer against its rows, both axes logarithmic, for each solver, "
+                    "with arithmetic floors."
+                )
                 out += f"\n```{{image}} images/benchmarks.png\n:alt: {alt}\n```\n"
     for path in sorted(RESULTS.glob("pipeline*.json")):
         facts = json.loads(path.read_text())
@@ -228,128 +235,8 @@ def benchmarks() -> str:
     return out or "\nSpeed has not been measured on this version: `make bench` does.\n"
 
 
-def solvers(result: dict) -> str:
-    """Sign accuracy by solver, calibration, and what the pictures say."""
-    rows = [
-        [
-            f"{k['rows']}×{k['columns']}, {k['seeds']}",
-            f"{k['noise']:g}",
-            "yes" if k["counts"] else "no",
-            *_accuracy(s, v),
-        ]
-        for k in result["known_structure"]
-        for s, v in k["solvers"].items()
-    ]
-    header = ["solver", "sign accuracy", "minus the loop's, 95 %", "converged", "n"]
-    out = ""
-    if rows:
-        out += "\n### Matrices with known structure\n\n" + (
-            f"Structure: {result['spectrum']}; *noise* is the energy of the i.i.d. part relative to the rest's. Where the loop stays "
-            "below 0.60 there is little to find, and the row does not count. Columns drawn from one covariance are what "
-            "*conditional* assumes, so these matrices flatter it: trained weights, below, are the test.\n\n"
-        )
-        out += table(["shape, matrices", "noise", "counts", *header], rows)
-    rows = [
-        [
-            f"{k['weights']}, {k['shape']}, {k['matrices']}",
-            "yes" if k["counts"] else "no",
-            *_accuracy(s, v),
-        ]
-        for k in result["other_weights"]
-        for s, v in k["solvers"].items()
-    ]
-    if rows:
-        out += "\n### Weights trained on other tasks\n\n" + (
-            "The other parts that come with the package, pruned alike. *Wide* matrices have at least twice as many columns as rows; a "
-            "feed-forward layer has four times as many. On *nearly square* ones the loop's threshold, the smallest singular value, is "
-            "next to nothing: it stops almost where it started, and ours gain more than they would on the layers that are pruned.\n\n"
-        )
-        out += table(["part, shape, matrices", "counts", *header], rows)
-    rows = [
-        [_trained(k["trained"]), *_accuracy(s, v), f"{k['signs_top'][s]['value']:.3f}"]
-        for k in result.get("stages", [])
-        for s, v in k["signs"].items()
-    ]
-    if rows:
-        names = ", ".join(result["stages"][0]["concepts"])
-        out += f"\n### At other stages of training\n\nThe pocket model's own layers; masks of {names}.\n\n"
-        out += table(["trained", *header, "top 0.6"], rows)
-    if "signs" in result:
-        rows = [
-            [
-                *_accuracy(s, v),
-                f"{result['signs_top'][s]['value']:.3f}",
-                _gain(result["signs_top"][s]),
-            ]
-            for s, v in result["signs"].items()
-        ]
-        one = result["signs"]["paper"]
-        out += f"\n### Every concept and layer\n\n{one['n']} signs, {one['layers']} layers, {len(result['concepts'])} concepts.\n\n"
-        out += table([*header, "top 0.6", "minus the loop's, 95 %"], rows)
-        out += "\n### Is a probability of 0.8 right 80 % of the time?\n\n" + (
-            f"Probabilities that *{result['reliable']}* states, of all pruned entries of all concepts.\n\n"
-        )
-        rows = [
-            [
-                f"{r['low']:.2f} to {r['high']:.2f}",
-                f"{r['stated']:.3f}",
-                f"{r['value']:.3f} [{r['interval'][0]:.3f}, {r['interval'][1]:.3f}]",
-                str(r["n"]),
-            ]
-            for r in result["reliability"]
-            if r["n"]
-        ]
-        out += table(["stated between", "stated, mean", "right, 95 %", "n"], rows)
-    if "erased" in result:
-        out += "\n### Do more signs revive more?\n\n" + (
-            f"Each solver under each magnitude rule, K being the share of signs kept. Differences are paired, from *{result['base']}*. "
-            f"{len(result['erased'])} rows are compared with one, each by its own 95 % interval: of so many, one may leave out 0 by chance.\n\n"
-        )
-        rows = [
-            [
-                name,
-                *[cell for kind in ("erased", "retained") for cell in _picture(result[kind][name])],
-            ]
-            for name in result["erased"]
-        ]
-        out += table(
-            ["model", "erased top-1", "minus base, 95 %", "retained top-1", "minus base, 95 %"],
-            rows,
-        )
-    return out + made_by(result)
-
-
-def _accuracy(solver: str, v: dict) -> list[str]:
-    return [
-        solver,
-        f"{v['value']:.3f}",
-        "" if solver == "paper" else _gain(v),
-        f"{v['converged']:.2f}",
-        str(v["n"]),
-    ]
-
-
-def _trained(t: dict) -> str:
-    return (
-        "not stated"
-        if t["pictures"] is None
-        else f"{t['pictures']} pictures, total decay {t['total_decay']:.2f}"
-    )
-
-
-def _gain(v: dict) -> str:
-    low, high = v["minus_paper_interval"]
-    if math.isnan(low):  # one layer has no spread
-        return f"{v['minus_paper']:+.3f}"
-    return f"{v['minus_paper']:+.3f} [{low:+.3f}, {high:+.3f}]"
-
-
-def _picture(v: dict) -> list[str]:
-    gain, (low, high) = v["minus_base"]
-    return [f"{v['value']:.2f}, n = {v['n']}", f"{gain:+.3f} [{low:+.3f}, {high:+.3f}]"]
-
-
 def main() -> None:
+    """Write both pages and the figure."""
     GENERATED.mkdir(parents=True, exist_ok=True)
     (GENERATED / "benchmarks.md").write_text(benchmarks())
     path = RESULTS / "solvers.json"

@@ -1,10 +1,12 @@
-"""Keep every notebook equal to its percent script, and every link equal to the repository named in `_config.yml`.
+"""Keep every notebook equal to its percent script, and links equal to the repository's name.
 
-    python -m pages.notebooks           write: links in text files, then notebooks/*.ipynb from notebooks/*.py
+    python -m pages.notebooks           write: links in text files, then each .ipynb from its .py
     python -m pages.notebooks --check   only say what would change, and exit 1 if anything would
-    python -m pages.notebooks --ran F   say which executed notebooks in folder F lack a figure or show a warning, and exit 1
+    python -m pages.notebooks --ran F   say which executed notebooks in folder F lack a figure or
+                                        show a warning, and exit 1
 
-The scripts are the source. A cell whose text is unchanged keeps its id; the notebooks carry no outputs.
+The repository is named in `_config.yml` alone. The scripts are the source. A cell whose text is
+unchanged keeps its id; the notebooks carry no outputs.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ def repository_slug() -> str:
     slug = config["repository"]["url"].removeprefix("https://github.com/").strip("/")
     if not re.fullmatch(r"[\w.-]+/conceptrevive", slug):
         raise ValueError(
-            f"repository: url in _config.yml must be https://github.com/OWNER/conceptrevive, not {slug!r}"
+            "repository: url in _config.yml must be https://github.com/OWNER/conceptrevive, "
+            f"not {slug!r}"
         )
     return slug
 
@@ -46,7 +49,10 @@ def scripts() -> list[Path]:
 
 
 def build(script: Path) -> nbformat.NotebookNode:
-    """The notebook of a percent script, with the ids of the notebook beside it wherever a cell's text is the same."""
+    """The notebook of a percent script.
+
+    Cells take the ids of the notebook beside it wherever their text is the same.
+    """
     notebook = jupytext.read(script)
     notebook.metadata.pop("jupytext", None)
     notebook.metadata["kernelspec"] = {
@@ -82,7 +88,10 @@ def write(path: Path, text: str, check: bool) -> bool:
 
 
 def faults(notebook: nbformat.NotebookNode) -> list[str]:
-    """What a reader of an executed notebook would miss or wonder at: alt text without its figure, standard error."""
+    """What a reader of an executed notebook would miss or wonder at.
+
+    That is alt text without its figure, and standard error.
+    """
     out = []
     for cell in notebook.cells:
         outputs = cell.get("outputs", [])

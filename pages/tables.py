@@ -9,6 +9,44 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 GENERATED = ROOT / "book/generated"
 
+#: What the attack is measured by: key of the results, words of the tables.
+ATTACK = {
+    "original": "original",
+    "pruned": "pruned",
+    "revived": "revived",
+    "revived_paper": "revived, paper's solver",
+    "retained_original": "others, original",
+    "retained_pruned": "others, pruned",
+    "retained_revived": "others, revived",
+    "sign_accuracy": "signs right",
+    "sign_accuracy_topk": "signs right, top 0.6",
+    "pruned_fraction": "share pruned",
+}
+#: The same for its controls.
+CONTROLS = {
+    "pruned": "pruned",
+    "revived": "revived",
+    "neuron_average": "neuron average",
+    "random_signs": "random signs",
+    "exact_signs": "exact signs",
+    "random_mask": "random mask",
+    "other_mask": "another concept's mask",
+}
+LABELS = CONTROLS | ATTACK
+
+Difference = tuple[float, tuple[float, float]]
+
+
+def rate(r: Mapping[str, Any]) -> str:
+    """ "0.94 [0.90, 0.97], n = 50"."""
+    return f"{r['value']:.2f} [{r['interval'][0]:.2f}, {r['interval'][1]:.2f}], n = {r['n']}"
+
+
+def difference(pair: Difference) -> str:
+    """ "+0.31 [0.27, 0.35]"."""
+    value, (low, high) = pair
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
