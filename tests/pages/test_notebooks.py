@@ -72,6 +72,13 @@ def test_one_title_that_comes_first(script):
 
 
 @per_script
+def test_code_fits_the_column_of_a_page(script):
+    for cell in pair(script).cells:
+        if cell.cell_type == "code":
+            assert [line for line in cell.source.splitlines() if len(line) > 80] == []
+
+
+@per_script
 def test_figures_have_alt_text(script):
     """A cell that shows a figure itself, or calls a function of the notebook that does, says what is to be seen."""
     cells = [c for c in pair(script).cells if c.cell_type == "code"]
