@@ -11,7 +11,7 @@ from diffusers import StableDiffusionPipeline
 from conceptrevive.concepts import world as W
 from training.checkpoints import Past
 from training.common import autocast, sheet
-from training.pocket import half_copy
+from training.pocket import save_half
 from training.worlds import World
 
 
@@ -34,7 +34,7 @@ def export(pipe: StableDiffusionPipeline, past: Past, world: World, folder: Path
     """Write `pipeline/` in float16 with its `training.json`, and `samples-STEP.png`."""
     target, aside = folder / "pipeline", folder / "pipeline.new"
     shutil.rmtree(aside, ignore_errors=True)
-    half_copy(pipe).save_pretrained(aside, safe_serialization=True)
+    save_half(pipe, aside)
     past.write(aside / "training.json")
     shutil.rmtree(target, ignore_errors=True)
     aside.rename(target)

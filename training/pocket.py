@@ -164,6 +164,19 @@ def build_pipeline(
     )
 
 
+def save_half(pipe: StableDiffusionPipeline, folder: Path) -> None:
+    """Write the pipeline with its weights in float16, to be loaded in float32 where none is asked.
+
+    Without a dtype diffusers loads its networks in float32, and transformers from version 5 on in
+    the one named in the text encoder's config: named float16, the two would not fit.
+    """
+    half_copy(pipe).save_pretrained(folder, safe_serialization=True)
+    config = folder / "text_encoder" / "config.json"
+    named = json.loads(config.read_text())
+    key = "dtype" if "dtype" in named else "torch_dtype"
+    config.write_text(json.dumps(named | {key: "float32"}, indent=2, sort_keys=True) + "\n")
+
+
 def half_copy(pipe: StableDiffusionPipeline) -> StableDiffusionPipeline:
     """The pipeline with its parts in float16; `pipe` itself stays as it is."""
     parts = {

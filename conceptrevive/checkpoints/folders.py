@@ -207,6 +207,6 @@ def read_candidates(source: Path, names: Iterable[str] | None = None) -> Weights
         )
     if not out:
         raise ConceptReviveError(
-            f"{source} has no feed-forward layer {CANDIDATES!r}: is it a diffusion transformer or UNet?"
+            f"{source} has no feed-forward layer {' or '.join(CANDIDATES)}: is it a diffusion transformer or UNet?"
         )
     return out

@@ -6,40 +6,57 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.files import ASSETS
-from conceptrevive.models.pipeline import hushed, parse_device
+from conceptrevive.models.pipeline import cannot_load, hushed, parse_device
 
 
 def _source(name: str, shipped: str) -> str:
+    expect(name, (str, Path), "the judge", "give a folder, a hub id (owner/name) or 'pocket'")
     return str(ASSETS / shipped) if name == "pocket" else str(name)
 
 
-def _load(kind: str, source: str, device: torch.device):
+def _load(kind: str, source: str, device: torch.device) -> tuple[Any, Any]:
     """A transformers model in float32 and its image processor; safetensors only."""
+    loader: Any
     try:
         with hushed():
-            from transformers import AutoImageProcessor, AutoModelForImageClassification, CLIPModel
+            import transformers
 
-            loader = {"classifier": AutoModelForImageClassification, "clip": CLIPModel}[kind]
+            kinds = {"classifier": "AutoModelForImageClassification", "clip": "CLIPModel"}
+            loader = getattr(transformers, kinds[kind])
             model = loader.from_pretrained(source, use_safetensors=True).float()
-            processor = AutoImageProcessor.from_pretrained(source, use_fast=False)
-    except (OSError, ValueError, ImportError) as e:
-        reason = " ".join(str(e).split())[:300]
-        raise ConceptReviveError(f"cannot load the judge {source!r}: {reason}") from e
+            loader = transformers.AutoImageProcessor
+            processor = loader.from_pretrained(source, use_fast=False)
+    # Transformers, its tokenizers and the hub raise what they like.
+    except Exception as e:
+        raise ConceptReviveError(
+            f"cannot load the judge {source!r}: {cannot_load(source, e)}"
+        ) from e
     return model.eval().to(device), processor
+
+
+def group_of(label: str) -> str:
+    """`object:cat` → `object`; a plain label is of the group ""."""
+    return label.partition(":")[0] if ":" in label else ""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """An image classifier. Labels "group:name" are softmaxed per group; labels without a colon form one group."""
+    """An image classifier.
 
-    model: torch.nn.Module
-    processor: object
+    Labels "group:name" are softmaxed per group; labels without a colon form one group.
+    """
+
+    model: Any
+    processor: Any
     labels: tuple[str, ...]
 
     @classmethod
@@ -56,12 +73,14 @@ class Classifier:
         """{group: label indices}; the one group of plain labels is called ""."""
         out: dict[str, list[int]] = {}
         for i, label in enumerate(self.labels):
-            out.setdefault(label.split(":")[0] if ":" in label else "", []).append(i)
+            out.setdefault(group_of(label), []).append(i)
         return out
 
     @torch.no_grad()
-    def probabilities(self, images: Sequence[Image.Image], batch_size: int = 64) -> torch.Tensor:
-        """(n, labels); each group sums to 1."""
+    def probabilities(
+        self, images: Sequence[Image.Image], batch_size: int = 64
+    ) -> Float[Tensor, "pictures labels"]:
+        """One row per picture; each group sums to 1."""
         device = next(self.model.parameters()).device
         rows = []
         for first in range(0, len(images), batch_size):
@@ -93,20 +112,19 @@ class Classifier:
         missing = sorted({w for labels in wanted for w in labels} - set(self.labels))
         if missing:
             raise ConceptReviveError(
-                f"the classifier has no label {missing[0]!r}: see `Classifier.load(…).labels` for its own"
+                f"the classifier has no label {missing[0]!r}: "
+                "see `Classifier.load(…).labels` for its own"
             )
 
     def correct(self, images: Sequence[Image.Image], wanted: Sequence[Sequence[str]]) -> list[bool]:
-        """Whether each picture's top-1 label, within the group of the wanted ones, is among those wanted for it."""
+        """Whether each picture's top-1 label, within the wanted ones' group, is a wanted one."""
         self.check(wanted)
-        out: list[bool] = [False] * len(images)
-        for group in {w[0].split(":")[0] if ":" in w[0] else "" for w in wanted}:
-            index = [
-                i
-                for i, w in enumerate(wanted)
-                if (w[0].split(":")[0] if ":" in w[0] else "") == group
-            ]
-            for i, label in zip(index, self.top1([images[i] for i in index], group), strict=True):
+        out = [False] * len(images)
+        of = [group_of(labels[0]) for labels in wanted]
+        for group in set(of):
+            index = [i for i, g in enumerate(of) if g == group]
+            best = self.top1([images[i] for i in index], group)
+            for i, label in zip(index, best, strict=True):
                 out[i] = label in wanted[i]
         return out
 
@@ -115,9 +133,9 @@ class Classifier:
 class Clip:
     """CLIP similarity and features."""
 
-    model: torch.nn.Module
-    processor: object
-    tokenizer: object
+    model: Any
+    processor: Any
+    tokenizer: Any
 
     @classmethod
     def load(cls, name: str = "pocket", device: str | torch.device | None = "cpu") -> Clip:
@@ -126,11 +144,20 @@ class Clip:
 
         source = _source(name, "clip")
         model, processor = _load("clip", source, parse_device(device))
-        return cls(model, processor, CLIPTokenizer.from_pretrained(source))
+        loader: Any = CLIPTokenizer
+        try:
+            tokenizer = loader.from_pretrained(source)
+        except Exception as e:
+            raise ConceptReviveError(
+                f"cannot load the judge {source!r}: {cannot_load(source, e)}"
+            ) from e
+        return cls(model, processor, tokenizer)
 
     @torch.no_grad()
-    def image_features(self, images: Sequence[Image.Image], batch_size: int = 64) -> torch.Tensor:
-        """Unit vectors, (n, dimension)."""
+    def image_features(
+        self, images: Sequence[Image.Image], batch_size: int = 64
+    ) -> Float[Tensor, "pictures dimension"]:
+        """Unit vectors."""
         device, rows = next(self.model.parameters()).device, []
         for first in range(0, len(images), batch_size):
             pixels = self.processor(list(images[first : first + batch_size]), return_tensors="pt")[
@@ -141,8 +168,8 @@ class Clip:
         return torch.nn.functional.normalize(torch.cat(rows), dim=-1)
 
     @torch.no_grad()
-    def text_features(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Unit vectors, (n, dimension)."""
+    def text_features(self, prompts: Sequence[str]) -> Float[Tensor, "prompts dimension"]:
+        """Unit vectors."""
         tokens = self.tokenizer(
             list(prompts), padding="max_length", truncation=True, return_tensors="pt"
         )
@@ -153,14 +180,16 @@ class Clip:
             self.model.text_projection(pooled).float().cpu(), dim=-1
         )
 
-    def similarity(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> torch.Tensor:
-        """Cosine of every picture with every prompt, (images, prompts)."""
+    def similarity(
+        self, images: Sequence[Image.Image], prompts: Sequence[str]
+    ) -> Float[Tensor, "pictures prompts"]:
+        """Cosine of every picture with every prompt."""
         return self.image_features(images) @ self.text_features(prompts).T
 
     def shows(self, images: Sequence[Image.Image], pair: tuple[str, str]) -> list[bool]:
         """Whether each picture is nearer to the first prompt of `pair` than to the second."""
         s = self.similarity(images, pair)
-        return (s[:, 0] > s[:, 1]).tolist()
+        return [bool(nearer) for nearer in s[:, 0] > s[:, 1]]
 
 
 @lru_cache(maxsize=4)

@@ -1,20 +1,33 @@
-"""Does a model still draw a concept, and everything else? Top-1 with Wilson intervals, same seeds for every model."""
+"""Does a model still draw a concept, and everything else?
+
+Top-1 with Wilson intervals, same prompts and seeds for every model.
+"""
 
 from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from types import NoneType
+from typing import TypeAlias
+
+from PIL import Image
 
 from conceptrevive.concepts.concept import Concept, Probe
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.evaluation.defaults import IMAGES
 from conceptrevive.evaluation.judges import classifier, clip
 from conceptrevive.intervals import Rate
+from conceptrevive.models.calling import SEEDS
 from conceptrevive.models.generation import generate
 from conceptrevive.models.layers import denoiser
+from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.seeds import EVALUATION_SEED
+
+#: Called with the number of pictures finished since the last call.
+Progress: TypeAlias = Callable[[int], object] | None
 
 
 @dataclass(frozen=True)
@@ -43,34 +56,51 @@ class Outcomes:
 
 
 def evaluation_seed(seed: int) -> int:
-    """The first noise seed of an evaluation with user seed `seed` ≥ 0: disjoint from `locate`'s and from other seeds'."""
-    if seed < 0:
-        raise ConceptReviveError(f"seed is {seed}: it must be 0 or more")
+    """The first noise seed of an evaluation with user seed `seed` ≥ 0.
+
+    Disjoint from `locate`'s and from other seeds'.
+    """
+    expect(seed, Integral, "seed", "give a whole number")
+    largest = SEEDS.stop // EVALUATION_SEED - 2
+    if not 0 <= seed <= largest:
+        raise ConceptReviveError(f"seed is {seed}: it must be from 0 to {largest}")
     return EVALUATION_SEED * (1 + int(seed))
 
 
-def judge_concept(concept: Concept, images: list, device: str = "cpu") -> list[bool]:
+def judge_concept(
+    concept: Concept, images: Sequence[Image.Image], device: str = "cpu"
+) -> list[bool]:
     """Whether each picture shows the concept, by its class labels or its CLIP pair."""
     if concept.labels:
         return classifier(concept.judge, device).correct(images, [concept.labels] * len(images))
     if concept.clip_pair:
         return clip(concept.judge, device).shows(images, concept.clip_pair)
     raise ConceptReviveError(
-        f"concept {concept.name!r} has no judge: give it `labels` (classes of the classifier `judge`) or a `clip_pair` "
-        "(prompt with, prompt without)"
+        f"concept {concept.name!r} has no judge: give it `labels` (classes of the classifier "
+        "`judge`) or a `clip_pair` (prompt with, prompt without)"
     )
 
 
 def evaluate_images(
-    model, concept: Concept, *, n: int, seed: int = 0, steps=None, guidance=None, progress=None
-) -> list:
+    model: TextToImage,
+    concept: Concept,
+    *,
+    n: int,
+    seed: int = 0,
+    steps: int | None = None,
+    guidance: float | None = None,
+    progress: Progress = None,
+) -> list[Image.Image]:
     """`n` pictures of the concept, the evaluation's prompts and seeds."""
     prompts = [concept.target_prompts[i % len(concept.target_prompts)] for i in range(n)]
     return _pictures(model, concept, prompts, evaluation_seed(seed), steps, guidance, progress)
 
 
 def retained_seeds(probes: Sequence[Probe], seed: int) -> list[int]:
-    """One noise seed per probe, by its prompt, so that a retained picture is the same whichever concept was erased."""
+    """One noise seed per probe, by its prompt.
+
+    So a retained picture is the same whichever concept was erased.
+    """
     first = evaluation_seed(seed) + EVALUATION_SEED // 2
     turns: Counter[str] = Counter()
     out = []
@@ -83,9 +113,19 @@ def retained_seeds(probes: Sequence[Probe], seed: int) -> list[int]:
 
 
 def retained_images(
-    model, concept: Concept, *, n: int, seed: int = 0, steps=None, guidance=None, progress=None
-) -> list:
-    """`n` pictures of the other concepts, each equally often (± 1), the evaluation's prompts and seeds."""
+    model: TextToImage,
+    concept: Concept,
+    *,
+    n: int,
+    seed: int = 0,
+    steps: int | None = None,
+    guidance: float | None = None,
+    progress: Progress = None,
+) -> list[Image.Image]:
+    """`n` pictures of the other concepts, each equally often (± 1).
+
+    With the evaluation's prompts and seeds.
+    """
     probes = retained_probes(concept, n)
     return _pictures(
         model,
@@ -99,7 +139,10 @@ def retained_images(
 
 
 def retained_pictures(concept: Concept, n: int, seed: int) -> list[tuple[str, int]]:
-    """(prompt, noise seed) of each retained picture; the same picture may stand for several concepts."""
+    """(prompt, noise seed) of each retained picture.
+
+    The same picture may stand for several concepts.
+    """
     probes = retained_probes(concept, n)
     return list(zip((p.prompt for p in probes), retained_seeds(probes, seed), strict=True))
 
@@ -111,20 +154,28 @@ def retained_probes(concept: Concept, n: int) -> list[Probe]:
     )
 
 
-def _pictures(model, concept, prompts, seed, steps, guidance, progress) -> list:
+def _pictures(
+    model: TextToImage,
+    concept: Concept,
+    prompts: Sequence[str],
+    seed: int | Sequence[int],
+    steps: int | None,
+    guidance: float | None,
+    progress: Progress,
+) -> list[Image.Image]:
     s = concept.settings
     return generate(
         model,
         prompts,
         seed=seed,
-        steps=steps or s.steps,
+        steps=s.steps if steps is None else steps,
         guidance=s.guidance if guidance is None else guidance,
         progress=progress,
     )
 
 
 def evaluate(
-    model,
+    model: TextToImage,
     concept: Concept,
     *,
     n: int = IMAGES,
@@ -132,19 +183,24 @@ def evaluate(
     seed: int = 0,
     steps: int | None = None,
     guidance: float | None = None,
-    progress=None,
+    progress: Progress = None,
 ) -> Outcomes:
     """Draw and judge the erased concept and the retained ones.
 
     Args:
         model: a diffusers pipeline. concept: what was erased.
-        n: pictures of it. retained: pictures of the others; None draws each other concept once, 0 none.
+        n: pictures of it.
+        retained: pictures of the others; None draws each other concept once, 0 none.
         seed: the same seed gives the same noise, so two models' outcomes are paired.
         steps, guidance: None takes the concept's settings.
 
     Raises:
-        ConceptReviveError: the concept has no judge, or n < 1.
+        ConceptReviveError: the concept has no judge, or one that lacks its classes; n < 1; or
+            pictures that cannot be judged, see `generate`.
     """
+    expect(concept, Concept, "concept", "give a Concept, e.g. get_concept('cat')")
+    expect(n, Integral, "n", "give how many pictures to draw")
+    expect(retained, (Integral, NoneType), "retained", "give how many pictures to draw, or None")
     if n < 1:
         raise ConceptReviveError(f"n is {n}: an evaluation needs at least one picture")
     if retained is not None and retained < 0:

@@ -14,6 +14,7 @@ from torch import Tensor
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models.layers import denoiser
 from conceptrevive.models.protocol import TextToImage, missing_for_drawing
+from conceptrevive.models.wrappers import refuse_undrawable
 
 #: Torch's generators take no other seeds.
 SEEDS = range(-(2**63), 2**64)
@@ -30,6 +31,7 @@ def latent_size(model: TextToImage) -> tuple[int, int]:
             f"{', '.join(missing)}: give a text-to-image pipeline like Stable Diffusion's; prune, "
             "revive, obfuscate and audit work on its files"
         )
+    refuse_undrawable(model, net)
     size = config.sample_size
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
@@ -82,11 +84,12 @@ def run_pipeline(
     """What `model` returns for `prompts`, each from the noise of its own seed.
 
     Args:
-        more: further arguments of the pipeline's call, e.g. `output_type` or `callback_on_step_end`.
+        more: further arguments of the pipeline's call, e.g. `output_type`.
 
     Raises:
         ConceptReviveError: the pipeline cannot draw so; its own error is named, and is the cause.
     """
+    _check_steps(model, steps)
     draws = generators(seeds)
     weight = next(denoiser(model).parameters())
     latents = noise(model, draws).to(weight.device, weight.dtype)
@@ -102,13 +105,24 @@ def run_pipeline(
             )
     except ConceptReviveError:
         raise
-    # Whatever it is: diffusers, torch, schedulers and the user's own pipelines raise what they like.
+    # Diffusers, torch, schedulers and the user's own pipelines raise what they like.
     except Exception as e:
         reason = " ".join(str(e).split())[:400]
         raise ConceptReviveError(
-            f"{type(model).__name__} cannot draw {len(prompts)} prompts in {steps} steps at guidance "
-            f"{guidance}: {_remedy(model, e)} ({type(e).__name__}: {reason})"
+            f"{type(model).__name__} cannot draw {len(prompts)} prompts in {steps} steps at "
+            f"guidance {guidance}: {_remedy(model, e)} ({type(e).__name__}: {reason})"
         ) from e
+
+
+def _check_steps(model: TextToImage, steps: int) -> None:
+    """Some schedulers refuse more steps than they were trained with, others draw noise in them."""
+    scheduler: Any = getattr(model, "scheduler", None)
+    most = getattr(getattr(scheduler, "config", None), "num_train_timesteps", None)
+    if most is not None and steps > most:
+        raise ConceptReviveError(
+            f"steps is {steps}: the {type(scheduler).__name__} of this {type(model).__name__} has "
+            f"{most} in all: take fewer"
+        )
 
 
 def _remedy(model: TextToImage, error: Exception) -> str:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from numbers import Integral
+from dataclasses import dataclass
+from numbers import Integral, Real
+from types import NoneType
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.models.calling import latent_size, run_pipeline
+from conceptrevive.models.pictures import checked, decoded, watched
 from conceptrevive.models.precision import How, applied, choose
 from conceptrevive.models.protocol import TextToImage
 
@@ -47,6 +53,22 @@ def precision(model: TextToImage, autocast: bool = True) -> AbstractContextManag
     return applied(model, fastest(model)) if autocast else nullcontext()
 
 
+@dataclass(frozen=True)
+class Step:
+    """The pictures after one denoising step.
+
+    Attributes:
+        index: which step, from 0. total: how many there are (some schedulers take more than asked).
+        latents: (pictures, channels, height, width). pictures: the same, decoded; after the last
+            step they are `generate`'s.
+    """
+
+    index: int
+    total: int
+    latents: Float[Tensor, "pictures channels height width"]
+    pictures: list[Image.Image]
+
+
 @torch.no_grad()
 def generate(
     model: TextToImage,
@@ -74,35 +96,109 @@ def generate(
     Returns: PIL images, in the order of the prompts.
 
     Raises:
-        ConceptReviveError: settings out of range, or a pipeline that cannot draw so.
+        ConceptReviveError: settings out of range; a pipeline that cannot draw so; a picture that is
+            not finite, or was blackened by a safety checker (see `pictures.checked`).
     """
-    if isinstance(prompts, str):
-        raise ConceptReviveError(f"prompts is the string {prompts!r}: give a list of prompts")
-    seeds = _seeds(seed, len(prompts))
-    if batch_size is None:
-        batch_size = _batch_size(model)
-    if batch_size < 1 or steps < 1:
-        raise ConceptReviveError(
-            f"batch_size is {batch_size} and steps is {steps}: both must be at least 1"
-        )
+    seeds = _checked(prompts, seed, steps, guidance)
+    expect(batch_size, (Integral, NoneType), "batch_size", "give how many pictures at a time")
+    size = _batch_size(model) if batch_size is None else int(batch_size)
+    if size < 1:
+        raise ConceptReviveError(f"batch_size is {batch_size}: it must be at least 1")
     images: list[Image.Image] = []
     with precision(model, autocast):
-        for first in range(0, len(prompts), batch_size):
-            part = list(prompts[first : first + batch_size])
-            chosen = seeds[first : first + batch_size]
-            images += run_pipeline(model, part, chosen, steps=steps, guidance=guidance).images
+        for first in range(0, len(prompts), size):
+            part = prompts[first : first + size]
+            images += _draw(model, part, seeds[first:], steps, guidance, first=first)
             if progress:
                 progress(len(part))
     return images
 
 
-def _seeds(seed: int | Sequence[int], count: int) -> list[int]:
-    """One noise seed per prompt."""
+def denoise_steps(
+    model: TextToImage,
+    prompts: Sequence[str],
+    *,
+    seed: int | Sequence[int] = 0,
+    steps: int = 20,
+    guidance: float = 3.0,
+    autocast: bool = True,
+) -> Iterator[Step]:
+    """How `generate`'s pictures come about: one `Step` after each denoising step.
+
+    All prompts are denoised in one batch before the first step is handed over; each step is decoded
+    when it is asked for. For pipelines whose autoencoder decodes latents as they are, up to a
+    constant scale and shift (Stable Diffusion 1 to 3, SDXL, PixArt, HunyuanDiT).
+
+    Args: see `generate`. Raises: as `generate` does.
+    """
+    seeds = _checked(prompts, seed, steps, guidance)
+    if not prompts:
+        return
+    taken: list[Tensor] = []
+
+    def keep(
+        _pipe: object, _step: int, _timestep: object, state: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        taken.append(state["latents"].clone())
+        return {}
+
+    with torch.no_grad(), precision(model, autocast):
+        last = _draw(model, prompts, seeds, steps, guidance, callback_on_step_end=keep)
+    for index, latents in enumerate(taken):
+        if index + 1 == len(taken):
+            yield Step(index, len(taken), latents, last)
+            return
+        with precision(model, autocast):
+            pictures = decoded(model, latents)
+        yield Step(index, len(taken), latents, pictures)
+
+
+def _draw(
+    model: TextToImage,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    steps: int,
+    guidance: float,
+    *,
+    first: int = 0,
+    **more: Any,
+) -> list[Image.Image]:
+    """One batch of pictures, finite and not blackened; `seeds` may go on beyond the prompts."""
+    seeds = seeds[: len(prompts)]
+    with watched(model) as finite:
+        result = run_pipeline(model, prompts, seeds, steps=steps, guidance=guidance, **more)
+    return checked(model, result, finite, prompts, seeds, first)
+
+
+def _checked(
+    prompts: Sequence[str], seed: int | Sequence[int], steps: int, guidance: float
+) -> list[int]:
+    """One noise seed per prompt. Raises ConceptReviveError for settings of a wrong kind or size."""
+    if isinstance(prompts, str):
+        raise ConceptReviveError(f"prompts is the string {prompts!r}: give a list of prompts")
+    expect(prompts, Sequence, "prompts", "give a list of prompts")
+    for i, prompt in enumerate(prompts):
+        expect(prompt, str, f"prompt {i}", "give each prompt as a string")
+    expect(steps, Integral, "steps", "give a whole number of denoising steps")
+    expect(guidance, Real, "guidance", "give the guidance scale as a number")
+    if steps < 1:
+        raise ConceptReviveError(f"steps is {steps}: it must be at least 1")
+    if not math.isfinite(guidance):
+        raise ConceptReviveError(f"guidance is {guidance}: it must be finite")
     if isinstance(seed, Integral):
-        return [int(seed) + i for i in range(count)]
-    seeds = [int(s) for s in seed]
-    if len(seeds) != count:
+        return [int(seed) + i for i in range(len(prompts))]
+    seeds = _listed(seed)
+    for s in seeds:
+        expect(s, Integral, "seed", "give whole numbers")
+    if len(seeds) != len(prompts):
         raise ConceptReviveError(
-            f"{count} prompts but {len(seeds)} seeds: give one seed per prompt"
+            f"{len(prompts)} prompts but {len(seeds)} seeds: give one seed per prompt"
         )
-    return seeds
+    return [int(s) for s in seeds]
+
+
+def _listed(seed: object) -> list[int]:
+    if not isinstance(seed, Iterable):
+        kind = type(seed).__name__
+        raise ConceptReviveError(f"seed is a {kind}: give a whole number, or one for each prompt")
+    return list(seed)

@@ -1,53 +1,99 @@
-"""Which weights of a model can be pruned: its denoiser, and the layers that are candidates (paper §1)."""
+"""Which weights of a model can be pruned: its denoiser's candidate layers (paper §1)."""
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections import Counter
 from collections.abc import Iterable
 
 from torch import nn
 
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.models.protocol import Model
+from conceptrevive.models.wrappers import may_be_linear, named_modules, plain_linear, unwrapped
 
-#: Second linear layer of every transformer feed-forward block, the candidates of ConceptPrune (paper §1).
-CANDIDATES = "ff.net.2"
+#: How the names of ConceptPrune's candidates end: the second linear layer of every transformer
+#: feed-forward block (paper §1), those of the text stream (SD3, Flux) included.
+CANDIDATES = ("ff.net.2", "ff_context.net.2")
+
+#: Linear layers that look like outputs of feed-forward blocks under other names.
+_FEED_FORWARD = re.compile(r"(^|\.)(ff|feed_forward|mlp)[^.]*\.")
+_SINGLE_BLOCK = re.compile(r"(^|\.)single_transformer_blocks\.\d+\.proj_out$")
 
 
-def denoiser(model) -> nn.Module:
-    """The denoising network: a pipeline's `unet` or `transformer`, or `model` itself if it is a module."""
+def denoiser(model: Model) -> nn.Module:
+    """The denoising network: a pipeline's `unet` or `transformer`, or `model` if it is a module.
+
+    `torch.compile` and data parallelism are seen through.
+    """
     if isinstance(model, nn.Module):
-        return model
+        return unwrapped(model)
     for name in ("unet", "transformer"):
         part = getattr(model, name, None)
         if isinstance(part, nn.Module):
-            return part
+            return unwrapped(part)
     raise ConceptReviveError(
-        f"{type(model).__name__} has neither a unet nor a transformer: give a diffusers pipeline or its denoiser"
+        f"{type(model).__name__} has neither a unet nor a transformer: "
+        "give a diffusers pipeline or its denoiser"
     )
 
 
 def candidate_layers(
-    model, names: Iterable[str] | None = None, pattern: str = CANDIDATES
+    model: Model,
+    names: Iterable[str] | None = None,
+    pattern: str | tuple[str, ...] = CANDIDATES,
 ) -> dict[str, nn.Linear]:
-    """Linear layers keyed by module name: those in `names`, else those whose name ends with `pattern`.
+    """Linear layers keyed by module name: those in `names`, else those whose name ends so.
+
+    Feed-forward output layers that the default leaves out are named in a warning.
 
     Raises:
-        ConceptReviveError: a name is not in the model, is not linear, or nothing matches.
+        ConceptReviveError: a name is not in the model, is not linear, or nothing matches; or a
+            layer's weight is quantised, adapted (LoRA), computed from others, or not in memory.
     """
-    modules = dict(denoiser(model).named_modules())
+    net = denoiser(model)
+    modules = named_modules(net)
     if names is None:
         found = {
-            n: m for n, m in modules.items() if n.endswith(pattern) and isinstance(m, nn.Linear)
+            name: plain_linear(name, module)
+            for name, module in modules.items()
+            if name.endswith(pattern) and may_be_linear(module)
         }
+        left_out = _left_out(modules, found) if pattern == CANDIDATES else ""
         if not found:
+            endings = " or ".join(map(repr, [pattern] if isinstance(pattern, str) else pattern))
+            instead = f"; its feed-forward outputs are {left_out}" if left_out else ""
             raise ConceptReviveError(
-                f"no linear layer of {type(denoiser(model)).__name__} ends with {pattern!r}"
+                f"no linear layer of {type(net).__name__} ends with {endings}{instead}"
+            )
+        if left_out:
+            warnings.warn(
+                f"candidates of {type(net).__name__} are the {len(found)} layers that end with "
+                f"{' or '.join(CANDIDATES)}; left out: {left_out}",
+                stacklevel=2,
             )
         return found
-    out = {}
+    if isinstance(names, str):
+        raise ConceptReviveError(f"names is the string {names!r}: give a list of module names")
+    chosen = {}
     for name in names:
-        if not isinstance(modules.get(name), nn.Linear):
+        if name not in modules or not may_be_linear(modules[name]):
             raise ConceptReviveError(
-                f"the model has no linear layer named {name!r}: were these masks located on another architecture?"
+                f"the model has no linear layer named {name!r}: "
+                "were these masks located on another architecture?"
             )
-        out[name] = modules[name]
-    return out
+        chosen[name] = plain_linear(name, modules[name])
+    return chosen
+
+
+def _left_out(modules: dict[str, nn.Module], found: dict[str, nn.Linear]) -> str:
+    """Feed-forward outputs not in `found`, e.g. `single_transformer_blocks.*.proj_out (38)`."""
+    counts: Counter[str] = Counter()
+    for name, module in modules.items():
+        if name in found or not isinstance(module, nn.Linear):
+            continue
+        contracts = module.in_features > module.out_features
+        if _SINGLE_BLOCK.search(name) or (contracts and _FEED_FORWARD.search(name)):
+            counts[re.sub(r"(^|\.)\d+(?=\.)", r"\1*", name)] += 1
+    return ", ".join(f"{name} ({n})" for name, n in counts.items())

@@ -8,11 +8,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import NoneType
+from typing import Any
 
 import torch
 
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.files import ASSETS
+from conceptrevive.models.protocol import TextToImage
 
 POCKET = "pocket"
 
@@ -25,9 +28,13 @@ def default_device() -> torch.device:
 
 
 def parse_device(name: str | torch.device | None) -> torch.device:
-    """A device by name; None chooses. Raises ConceptReviveError for one this machine lacks."""
+    """A device by name; None chooses.
+
+    Raises ConceptReviveError for one this machine lacks, or where nothing is computed (meta).
+    """
     if name is None:
         return default_device()
+    expect(name, (str, torch.device), "device", "give a name such as 'cpu' or 'cuda'")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -36,12 +43,19 @@ def parse_device(name: str | torch.device | None) -> torch.device:
         raise ConceptReviveError(
             f"device {str(name)!r} cannot be used here ({str(e).splitlines()[0]}): try 'cpu'"
         ) from e
+    if device.type == "meta":
+        raise ConceptReviveError(
+            "device 'meta' cannot be used here (it holds no values): try 'cpu'"
+        )
     return device
 
 
 @contextmanager
 def hushed() -> Iterator[None]:
-    """Silence the libraries' loading bars and notes about optional packages; errors still come through."""
+    """Silence the libraries' loading bars and notes about optional packages.
+
+    Errors still come through.
+    """
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
@@ -54,9 +68,8 @@ def hushed() -> Iterator[None]:
         lib.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", category=FutureWarning
-            )  # `torch_dtype`, which older diffusers need
+            # `torch_dtype`, which older diffusers need.
+            warnings.filterwarnings("ignore", category=FutureWarning)
             yield
     finally:
         for lib, level in zip(libraries, verbosity, strict=True):
@@ -65,18 +78,20 @@ def hushed() -> Iterator[None]:
             lib.enable_progress_bar()
 
 
-def resolve(model: str | os.PathLike) -> str:
+def resolve(model: str | os.PathLike[str]) -> str:
     """`pocket` → the shipped folder; anything else (a folder or a hub id) unchanged.
 
     Raises ConceptReviveError if it looks like a path and is not a folder.
     """
+    expect(model, (str, os.PathLike), "model", "give a folder, a hub id (owner/name) or 'pocket'")
     if model == POCKET:
         return str(ASSETS / POCKET)
     path = Path(model)
     if path.is_dir():
         if not (path / "model_index.json").exists() and not (path / "config.json").exists():
             raise ConceptReviveError(
-                f"{path} holds neither model_index.json nor config.json: give the folder of a diffusers pipeline"
+                f"{path} holds neither model_index.json nor config.json: "
+                "give the folder of a diffusers pipeline"
             )
         return str(path)
     if path.exists():
@@ -85,25 +100,31 @@ def resolve(model: str | os.PathLike) -> str:
         )
     if str(model).count("/") != 1 or str(model).startswith((".", "/", "~")):
         raise ConceptReviveError(
-            f"no folder {str(model)!r} here: give an existing folder, a hub id (owner/name) or 'pocket'"
+            f"no folder {str(model)!r} here: "
+            "give an existing folder, a hub id (owner/name) or 'pocket'"
         )
     return str(model)
 
 
-def training_note(model: str | os.PathLike) -> dict:
-    """What `training.json` in the pipeline's folder says of its training; empty where there is none (hub models)."""
+def training_note(model: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `training.json` in the pipeline's folder says of its training.
+
+    Empty where there is none (hub models).
+    """
     note = Path(resolve(model)) / "training.json"
-    return json.loads(note.read_text()) if note.exists() else {}
+    return dict(json.loads(note.read_text())) if note.exists() else {}
 
 
 def load_pipeline(
-    model: str | os.PathLike = POCKET,
+    model: str | os.PathLike[str] = POCKET,
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     revision: str | None = None,
-):
-    """A diffusers pipeline from `pocket`, a folder or a hub id; safetensors only, no safety checker run.
+) -> TextToImage:
+    """A diffusers pipeline from `pocket`, a folder or a hub id.
+
+    Safetensors only, and no safety checker: a blackened picture would count as a concept erased.
 
     Args:
         device: where to put it; None takes the GPU if there is one.
@@ -113,30 +134,44 @@ def load_pipeline(
     Raises:
         ConceptReviveError: no such model, or weights that are not safetensors.
     """
-    device = parse_device(device)
-    dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
+    expect(dtype, (torch.dtype, NoneType), "dtype", "give a torch dtype, e.g. torch.float32")
+    expect(revision, (str, NoneType), "revision", "give a branch, tag or commit by name")
+    place = parse_device(device)
+    dtype = dtype or (torch.float16 if place.type == "cuda" else torch.float32)
     source = resolve(model)
-    extra = (
-        {"safety_checker": None, "requires_safety_checker": False}
-        if _is_stable_diffusion_1(source)
-        else {}
-    )
+    unchecked = {"safety_checker": None, "requires_safety_checker": False}
+    extra = unchecked if _is_stable_diffusion_1(source) else {}
+    pipe: Any
     try:
         with hushed():
-            from diffusers import DiffusionPipeline
+            import diffusers
 
-            pipe = DiffusionPipeline.from_pretrained(
+            loader: Any = diffusers.DiffusionPipeline
+            pipe = loader.from_pretrained(
                 source, torch_dtype=dtype, use_safetensors=True, revision=revision, **extra
             )
-    except (OSError, ValueError, RuntimeError, AttributeError, ImportError, TypeError) as e:
-        reason = " ".join(str(e).split())[:300]
-        raise ConceptReviveError(f"cannot load a pipeline from {str(model)!r}: {reason}") from e
-    if (
-        getattr(pipe, "safety_checker", None) is not None
-    ):  # a blackened picture would count as a concept erased
+    # Diffusers, transformers and the hub raise what they like.
+    except Exception as e:
+        raise ConceptReviveError(
+            f"cannot load a pipeline from {str(model)!r}: {cannot_load(source, e)}"
+        ) from e
+    if getattr(pipe, "safety_checker", None) is not None:
         pipe.safety_checker = None
     pipe.set_progress_bar_config(disable=True)
-    return pipe.to(device)
+    loaded: TextToImage = pipe.to(place)
+    return loaded
+
+
+def cannot_load(source: str, error: Exception) -> str:
+    """What to do about a pipeline or judge that a library could not load, then its reason.
+
+    The remedy comes first, so that a long reason cannot push it away.
+    """
+    if Path(source).is_dir():
+        remedy = "give a complete folder with its weights in safetensors"
+    else:
+        remedy = "check the name and the connection, or give a folder on this machine"
+    return f"{remedy} ({' '.join(str(error).split())})"
 
 
 def _is_stable_diffusion_1(source: str) -> bool:

@@ -1,4 +1,7 @@
-"""How this processor draws fastest: number format and memory layout, by a short timing, once a process and model."""
+"""How this processor draws fastest: number format and memory layout.
+
+Found by a short timing, once a process and model.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models.layers import denoiser
+from conceptrevive.models.protocol import TextToImage
 
-#: Set to one of `NAMES` to fix the choice instead of timing it, e.g. to repeat a result bit for bit.
+#: Set to one of `NAMES` to fix the choice instead of timing it, e.g. to repeat a result exactly.
 VARIABLE = "CONCEPTREVIVE_SAMPLING"
 
-#: Of the ways that take at most this many times as long as the fastest, the first: near ties must not change from run to run.
+#: Of the ways that take at most this many times as long as the fastest, the first is taken: near
+#: ties must not change from run to run.
 MARGIN = 1.15
 
 
@@ -43,14 +49,17 @@ CHOICES = (
 
 NAMES = {str(how): how for how in CHOICES}
 
-_timed: dict[tuple, How] = {}
+_timed: dict[tuple[object, ...], How] = {}
 
 
-def choose(model, run: Callable[[], object], repeats: int = 2) -> How:
-    """The fastest of `CHOICES` for `model` on this processor, give or take `MARGIN`; `How()` on other devices.
+def choose(model: TextToImage, run: Callable[[], object], repeats: int = 2) -> How:
+    """The fastest of `CHOICES` for `model` on this processor, give or take `MARGIN`.
+
+    On other devices `How()`.
 
     Args:
-        model: a diffusers pipeline. run: draws a little with it; each choice is timed on it in turns.
+        model: a diffusers pipeline.
+        run: draws a little with it; each choice is timed on it in turns.
 
     Raises:
         ConceptReviveError: the environment variable `CONCEPTREVIVE_SAMPLING` holds no known choice.
@@ -88,9 +97,12 @@ def choose(model, run: Callable[[], object], repeats: int = 2) -> How:
 
 
 @contextmanager
-def applied(model, how: How) -> Iterator[None]:
-    """Within the block `model` draws in this way. The layout stays afterwards: it changes no value."""
-    net = denoiser(model)
+def applied(model: TextToImage, how: How) -> Iterator[None]:
+    """Within the block `model` draws in this way.
+
+    The layout stays afterwards: it changes no value.
+    """
+    net: Any = denoiser(model)
     if next(net.parameters()).device.type == "cpu":
         net.to(memory_format=torch.channels_last if how.channels_last else torch.contiguous_format)
     with torch.autocast("cpu", dtype=torch.bfloat16) if how.bfloat16 else nullcontext():

@@ -24,8 +24,8 @@ ATTRIBUTES = ("components", "image_processor", "set_progress_bar_config")
 class TextToImage(Protocol):
     """A pipeline that draws from prompts alone.
 
-    Its denoiser is its `unet` or `transformer`, with `sample_size` and `in_channels` in its config; its call
-    takes `ARGUMENTS`. `missing_for_drawing` says what an object lacks.
+    Its denoiser is its `unet` or `transformer`, with `sample_size` and `in_channels` in its config;
+    its call takes `ARGUMENTS`. `missing_for_drawing` says what an object lacks.
     """
 
     image_processor: Any

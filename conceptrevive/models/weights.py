@@ -4,39 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.models.layers import candidate_layers, denoiser
+from conceptrevive.models.protocol import Model, TextToImage
+from conceptrevive.models.wrappers import may_be_linear, named_modules, plain_linear
 
-Weights = dict[str, torch.Tensor]
+#: {module name: matrix}, the form in which weights are passed about.
+Weights: TypeAlias = dict[str, Float[Tensor, "rows columns"]]
 
 
-def read_weights(model, names: Iterable[str] | None = None) -> Weights:
-    """Copies of the candidate weights, {module name: (out_features, in_features)}."""
+def read_weights(model: Model, names: Iterable[str] | None = None) -> Weights:
+    """Copies of the candidate weights, {module name: (out_features, in_features)}.
+
+    Raises ConceptReviveError as `candidate_layers` does.
+    """
     return {n: m.weight.detach().clone() for n, m in candidate_layers(model, names).items()}
 
 
-def weight_bytes(model) -> Iterator[bytes]:
+def weight_bytes(model: TextToImage) -> Iterator[bytes]:
     """The weights of every network of a pipeline, in the order of their names."""
     for _, part in sorted(model.components.items()):
         for p in part.parameters() if isinstance(part, nn.Module) else ():
             yield p.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
 
 
-def read_side(model, names: Iterable[str] | None = None) -> Weights:
-    """What is intact and belongs to the candidates' columns: {module name: (d, columns)}, see `complete`'s `side`.
+def read_side(model: Model, names: Iterable[str] | None = None) -> Weights:
+    """What is intact and belongs to the candidates' columns, see `complete`'s `side`.
 
-    For `….ff.net.2` these are the input weights of its GEGLU units, the value half of `….ff.net.0.proj`, transposed.
+    For `….ff.net.2` these are the input weights of its GEGLU units, the value half of
+    `….ff.net.0.proj`, transposed.
 
-    Raises ConceptReviveError for a layer that no GEGLU precedes.
+    Returns: {module name: (d, columns)}.
+
+    Raises ConceptReviveError for a layer that no GEGLU precedes, and as `candidate_layers` does.
     """
-    modules, out = dict(denoiser(model).named_modules()), {}
+    modules, out = named_modules(denoiser(model)), {}
     for name, layer in candidate_layers(model, names).items():
-        first = modules.get(name.removesuffix("2") + "0.proj")
-        if not isinstance(first, nn.Linear) or first.out_features != 2 * layer.in_features:
+        before = name.removesuffix("2") + "0.proj"
+        module = modules.get(before)
+        first = plain_linear(before, module) if module and may_be_linear(module) else None
+        if first is None or first.out_features != 2 * layer.in_features:
             raise ConceptReviveError(
                 f"{name}: no GEGLU layer comes before it: complete it without side information"
             )
@@ -45,21 +58,36 @@ def read_side(model, names: Iterable[str] | None = None) -> Weights:
 
 
 @torch.no_grad()
-def write_weights(model, weights: Mapping[str, torch.Tensor]) -> None:
-    """Copy `weights` into the model in place. All names and shapes are checked before the first is written."""
+def write_weights(model: Model, weights: Mapping[str, Float[Tensor, "rows columns"]]) -> None:
+    """Copy `weights` into the model in place.
+
+    Raises:
+        ConceptReviveError: a name, shape or kind does not fit; all are checked before the first is
+            written.
+    """
+    expect(weights, Mapping, "weights", "give {module name: tensor}, as `read_weights` returns")
     layers = candidate_layers(model, weights)
     for name, layer in layers.items():
-        if layer.weight.shape != weights[name].shape:
+        weight = weights[name]
+        expect(weight, Tensor, f"the weight of {name}", "give a torch tensor, see torch.from_numpy")
+        if not weight.is_floating_point() or weight.is_meta:
             raise ConceptReviveError(
-                f"{name}: weight of shape {tuple(weights[name].shape)} does not fit the layer's {tuple(layer.weight.shape)}"
+                f"{name}: the weight is of {weight.dtype} on {weight.device}: "
+                "give floating-point weights in memory"
+            )
+        if layer.weight.shape != weight.shape:
+            raise ConceptReviveError(
+                f"{name}: weight of shape {tuple(weight.shape)} does not fit the layer's "
+                f"{tuple(layer.weight.shape)}"
             )
     for name, layer in layers.items():
         layer.weight.copy_(weights[name])
 
 
 @contextmanager
-def swapped(model, weights: Mapping[str, torch.Tensor]) -> Iterator[None]:
-    """Within the block the model runs with `weights`; afterwards its own are back, whatever happened."""
+def swapped(model: Model, weights: Mapping[str, Float[Tensor, "rows columns"]]) -> Iterator[None]:
+    """Within the block the model runs with `weights`; its own come back, whatever happened."""
+    expect(weights, Mapping, "weights", "give {module name: tensor}, as `read_weights` returns")
     before = read_weights(model, weights)
     write_weights(model, weights)
     try:

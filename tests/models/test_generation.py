@@ -114,8 +114,9 @@ def test_pipelines_that_draw_otherwise_are_named(tiny):
     model = SimpleNamespace(transformer=Other().requires_grad_(False), _progress_bar_config={})
     with pytest.raises(
         cr.ConceptReviveError,
-        match="SimpleNamespace with a Other cannot be drawn with, it lacks components, image_processor, "
-        "set_progress_bar_config, sample_size in its denoiser's config, a call that draws: give a",
+        match="SimpleNamespace with a Other cannot be drawn with, it lacks components, "
+        "image_processor, set_progress_bar_config, sample_size in its denoiser's config, "
+        "a call that draws: give a",
     ):
         sampling.noise(model, [0])
 
@@ -128,8 +129,28 @@ def test_wrong_number_of_seeds(tiny, seeds):
         cr.generate(tiny, ["a cat", "a dog"], seed=seeds, **FEW)
 
 
-@pytest.mark.parametrize(("batch_size", "steps"), [(0, 3), (-1, 3), (4, 0)])
-def test_sizes_out_of_range(tiny, batch_size, steps):
-    message = f"batch_size is {batch_size} and steps is {steps}: both must be at least 1"
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0: it must be at least 1"),
+        ({"batch_size": -1}, "batch_size is -1: it must be at least 1"),
+        ({"batch_size": 2.5}, "batch_size is a float: give how many pictures at a time"),
+        ({"steps": 0}, "steps is 0: it must be at least 1"),
+        ({"steps": 2.0}, "steps is a float: give a whole number of denoising steps"),
+        ({"steps": "3"}, "steps is a str: give a whole number"),
+        ({"guidance": float("nan")}, "guidance is nan: it must be finite"),
+        ({"guidance": "7.5"}, "guidance is a str: give the guidance scale as a number"),
+        ({"seed": 1.5}, "seed is a float: give a whole number, or one for each prompt"),
+        ({"seed": ["1"]}, "seed is a str: give whole numbers"),
+        ({"seed": 2**64}, r"seed is 18446744073709551616: torch takes seeds from -2\^63 up to"),
+        ({"seed": -(2**63) - 1}, "torch takes seeds from"),
+        ({"prompts": "a cat"}, "prompts is the string 'a cat': give a list of prompts"),
+        ({"prompts": 3}, "prompts is a int: give a list of prompts"),
+        ({"prompts": ["a cat", None]}, "prompt 1 is a NoneType: give each prompt as a string"),
+    ],
+    ids=str,
+)
+def test_settings_of_a_wrong_kind_or_size(tiny, settings, message):
+    arguments = {"prompts": ["a cat"]} | FEW | settings
     with pytest.raises(cr.ConceptReviveError, match=message):
-        cr.generate(tiny, ["a cat"], batch_size=batch_size, steps=steps)
+        cr.generate(tiny, arguments.pop("prompts"), **arguments)

@@ -35,7 +35,7 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
 
 
-# --- where a model is ---------------------------------------------------------------------------------------------
+# --- where a model is -----------------------------------------------------------------------------
 
 
 def test_resolve(tiny_folder):
@@ -75,21 +75,60 @@ class TestNoModelThere:
 
 def test_a_hub_model_that_cannot_be_reached():
     with pytest.raises(
-        cr.ConceptReviveError, match="cannot load a pipeline from 'owner/no-such-model': "
-    ):
+        cr.ConceptReviveError,
+        match="cannot load a pipeline from 'owner/no-such-model': check the name and the "
+        "connection, or give a folder on this machine",
+    ) as error:
         cr.load_pipeline("owner/no-such-model", device="cpu")
+    # The library's own words are not cut off either.
+    assert " ".join(str(error.value.__cause__).split()) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": 3}, "model is a int: give a folder, a hub id"),
+        ({"model": None}, "model is a NoneType: give a folder"),
+        ({"dtype": "float32"}, "dtype is a str: give a torch dtype, e.g. torch.float32"),
+        ({"revision": 1}, "revision is a int: give a branch, tag or commit by name"),
+        (
+            {"device": "meta"},
+            r"device 'meta' cannot be used here \(it holds no values\): try 'cpu'",
+        ),
+    ],
+    ids=str,
+)
+def test_arguments_of_a_wrong_kind(tiny_folder, arguments, message):
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        cr.load_pipeline(**{"model": tiny_folder, "device": "cpu"} | arguments)
+
+
+def test_whatever_a_library_raises_while_loading(tiny_folder, monkeypatch):
+    import diffusers
+
+    def fail(*args, **kwargs):
+        raise KeyError("an index of another kind")
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "from_pretrained", fail)
+    with pytest.raises(
+        cr.ConceptReviveError,
+        match=r"give a complete folder with its weights in safetensors .*an index of another kind",
+    ):
+        cr.load_pipeline(tiny_folder, device="cpu")
 
 
 def test_an_unusable_device():
-    for name in ("toaster", "cuda:99"):
+    for name in ("toaster", "cuda:99", "meta"):
         with pytest.raises(
             cr.ConceptReviveError, match=f"device '{name}' cannot be used here .*: try 'cpu'"
         ):
             parse_device(name)
     assert parse_device("cpu") == torch.device("cpu")
+    with pytest.raises(cr.ConceptReviveError, match="device is a int: give a name such as 'cpu'"):
+        parse_device(0)
 
 
-# --- loading ------------------------------------------------------------------------------------------------------
+# --- loading --------------------------------------------------------------------------------------
 
 
 def test_a_folder_loads_as_it_was_saved(tiny, tiny_folder):
@@ -131,7 +170,7 @@ def test_an_index_that_is_no_json(tmp_path):
         cr.load_pipeline(tmp_path, device="cpu")
 
 
-# --- layers -------------------------------------------------------------------------------------------------------
+# --- layers ---------------------------------------------------------------------------------------
 
 
 def test_candidates_are_the_second_feed_forward_layers(tiny):
@@ -151,7 +190,7 @@ def test_named_layers_and_patterns(tiny):
 
 @pytest.mark.parametrize("name", ["nowhere.ff.net.2", "conv_in", ONE + ".weight"])
 def test_unknown_layers(tiny, name):
-    message = f"the model has no linear layer named '{name}': were these masks located on another architecture"
+    message = f"the model has no linear layer named '{name}': were these masks located on another"
     with pytest.raises(cr.ConceptReviveError, match=message):
         cr.candidate_layers(tiny, [name])
     with pytest.raises(cr.ConceptReviveError, match=message):
@@ -175,7 +214,7 @@ def test_something_that_is_no_model():
         denoiser({})
 
 
-# --- weights ------------------------------------------------------------------------------------------------------
+# --- weights --------------------------------------------------------------------------------------
 
 
 def test_reading_copies(tiny):

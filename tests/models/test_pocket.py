@@ -14,6 +14,7 @@ from conceptrevive.cli import main
 from conceptrevive.concepts import world as W
 from conceptrevive.evaluation.judges import Classifier, Clip
 from conceptrevive.files import ASSETS
+from conceptrevive.models.pictures import decoded
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,17 +24,30 @@ def pocket():
     return cr.load_pipeline("pocket", device="cpu")
 
 
-def test_loads_in_plain_diffusers():
+@pytest.mark.parametrize("dtype", [{}, {"torch_dtype": torch.float32}], ids=["none", "float32"])
+def test_loads_in_plain_diffusers(pocket, dtype):
+    """Without a dtype too, where diffusers and transformers choose each their own."""
     from diffusers import StableDiffusionPipeline
 
-    pipe = StableDiffusionPipeline.from_pretrained(ASSETS / "pocket", torch_dtype=torch.float32)
+    pipe = StableDiffusionPipeline.from_pretrained(ASSETS / "pocket", **dtype)
     pipe.set_progress_bar_config(disable=True)
+    for name in ("unet", "vae", "text_encoder"):
+        theirs, ours = (getattr(p, name).state_dict() for p in (pipe, pocket))
+        assert all(torch.equal(w, theirs[n]) for n, w in ours.items())
     image = pipe(
         "a cat in a garden", num_inference_steps=2, generator=torch.Generator().manual_seed(0)
     ).images[0]
     assert image.size == (64, 64)
     assert pipe.scheduler.config.prediction_type == "epsilon"
     assert len(cr.candidate_layers(pipe)) >= 11
+
+
+def test_steps_end_in_the_picture(pocket):
+    arguments = dict(seed=3, steps=3, guidance=3.0)
+    *_, last = cr.denoise_steps(pocket, ["a cat in a garden"], **arguments)
+    final = cr.generate(pocket, ["a cat in a garden"], **arguments)[0]
+    assert last.pictures[0].tobytes() == final.tobytes()
+    assert decoded(pocket, last.latents)[0].tobytes() == final.tobytes()
 
 
 def test_stays_small_and_holds_no_pickle():
@@ -110,7 +124,7 @@ def test_demo_writes_its_picture_and_numbers(tmp_path, capsys):
     assert 0 < result["pruned_fraction_model"] < result["pruned_fraction"] < 1
     assert 0 <= result["sign_accuracy"] <= 1 and 0 <= result["sign_accuracy_topk"] <= 1
     assert printed["erased_top1"] == result["erased_top1"]
-    # Whoever knows the mask revives the very same weights through the defence, which need no second drawing.
+    # Whoever knows the mask revives the very same weights through the defence.
     assert result["erased_top1"]["obfuscated_revived_known"] == result["erased_top1"]["revived"]
     assert result["retained_top1"]["obfuscated_revived_known"] == result["retained_top1"]["revived"]
     assert (tmp_path / "d" / "demo.png").read_bytes().startswith(b"\x89PNG")

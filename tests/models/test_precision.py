@@ -1,4 +1,4 @@
-"""How pictures are drawn on this processor: timed once, stated, fixed on request, and close to float32."""
+"""How pictures are drawn on this processor: timed once, stated, fixed on request, near float32."""
 
 from copy import deepcopy
 
@@ -60,7 +60,10 @@ def test_a_choice_can_be_fixed_by_its_name(tiny, monkeypatch, how):
 
 def test_an_unknown_choice_is_named(tiny, monkeypatch):
     monkeypatch.setenv(VARIABLE, "float8")
-    message = "CONCEPTREVIVE_SAMPLING is 'float8': choose one of own, bfloat16, own-channels-last, bfloat16-channels-last"
+    message = (
+        "CONCEPTREVIVE_SAMPLING is 'float8': choose one of "
+        "own, bfloat16, own-channels-last, bfloat16-channels-last"
+    )
     with pytest.raises(cr.ConceptReviveError, match=message):
         fastest(tiny)
 

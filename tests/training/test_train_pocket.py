@@ -9,6 +9,7 @@ import json
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
 
 from conceptrevive.errors import ConceptReviveError
 from training import train_pocket
@@ -75,6 +76,12 @@ def test_what_is_written_loads_and_says_how_far_it_has_come(tiny, stage, data, t
     pipe = StableDiffusionPipeline.from_pretrained(tmp_path / "pipeline", torch_dtype=torch.float32)
     averages = run.averages.values["unet.conv_in.weight"].half().float()
     assert torch.equal(pipe.unet.conv_in.weight, averages)
+    # Halves on disk, yet without a dtype every part comes in float32: plain diffusers can draw.
+    plain = StableDiffusionPipeline.from_pretrained(tmp_path / "pipeline")
+    stored = load_file(tmp_path / "pipeline" / "text_encoder" / "model.safetensors")
+    assert {t.dtype for t in stored.values() if t.is_floating_point()} == {torch.float16}
+    networks = (plain.unet, plain.vae, plain.text_encoder)
+    assert {p.dtype for net in networks for p in net.parameters()} == {torch.float32}
     assert (tmp_path / "samples-000011.png").exists()
     assert not list(tmp_path.glob("*.new")), "nothing half written"
     train(run_in(tmp_path, tiny, stage), *data)

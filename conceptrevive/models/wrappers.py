@@ -1,0 +1,105 @@
+"""Modules around modules: what is seen through, and what is refused because it hides weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from conceptrevive.errors import ConceptReviveError
+
+PARALLEL = (DataParallel, DistributedDataParallel)
+
+#: What weights are pruned, completed and revived in.
+FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+META = (
+    "the weights are not in memory (device meta): load the model onto a device; if it is "
+    "offloaded, call pipe.remove_all_hooks() and pipe.to(device), or offload it with "
+    "pipe.enable_model_cpu_offload()"
+)
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """What `torch.compile` or data parallelism wraps; `module` itself if neither does."""
+    while True:
+        if isinstance(module, PARALLEL):
+            module = module.module
+        elif isinstance(inner := module._modules.get("_orig_mod"), nn.Module):
+            module = inner
+        else:
+            return module
+
+
+def may_be_linear(module: nn.Module) -> bool:
+    """Whether `module` is a linear layer, or of a class that libraries put in the place of one."""
+    own = type(module).__module__.startswith(("torch.nn.modules.", "diffusers."))
+    return isinstance(module, nn.Linear) or not own
+
+
+def named_modules(root: nn.Module) -> dict[str, nn.Module]:
+    """`root.named_modules()` with wrappers seen through, so that names are those of checkpoints."""
+    found: dict[str, nn.Module] = {}
+    seen: set[nn.Module] = set()
+
+    def visit(module: nn.Module, name: str) -> None:
+        module = unwrapped(module)
+        if module in seen:
+            return
+        seen.add(module)
+        found[name] = module
+        for child_name, child in module.named_children():
+            visit(child, f"{name}.{child_name}" if name else child_name)
+
+    visit(root, "")
+    return found
+
+
+def plain_linear(name: str, module: nn.Module) -> nn.Linear:
+    """`module` itself, whose weight is its own plain matrix.
+
+    Raises:
+        ConceptReviveError: it is not; what is read there would not be what the layer computes with,
+            or what is written would have no effect.
+    """
+    kind = type(module).__name__
+    if hasattr(module, "base_layer"):
+        raise ConceptReviveError(
+            f"{name} is a {kind} with an adapter (LoRA) that is not fused: call pipe.fuse_lora() "
+            "and pipe.unload_lora_weights() first"
+        )
+    if not isinstance(module, nn.Linear):
+        raise ConceptReviveError(
+            f"{name} is a {kind}, no plain linear layer: load the model without quantisation or "
+            "other replacements of its layers"
+        )
+    weight = module._parameters.get("weight")
+    if weight is None:
+        raise ConceptReviveError(
+            f"{name}: its weight is computed from other tensors: remove the parametrisation or "
+            "pruning hook first (torch.nn.utils.parametrize.remove_parametrizations, "
+            "torch.nn.utils.prune.remove)"
+        )
+    if weight.is_meta:
+        raise ConceptReviveError(f"{name}: {META}")
+    plain = type(weight) is nn.Parameter and weight.dtype in FLOATS
+    if not plain or weight.shape != (module.out_features, module.in_features):
+        raise ConceptReviveError(
+            f"{name} is a {kind} whose weight is a {type(weight).__name__} of {weight.dtype}, "
+            "quantised or sharded: load the model unquantised, in float32, bfloat16 or float16"
+        )
+    return module
+
+
+def refuse_undrawable(model: object, net: nn.Module) -> None:
+    """Raise ConceptReviveError if the denoiser `net` cannot draw as it is wrapped or placed."""
+    for name in ("unet", "transformer"):
+        part = getattr(model, name, None)
+        if isinstance(part, PARALLEL):
+            raise ConceptReviveError(
+                f"the {name} is wrapped in {type(part).__name__}, with which diffusers cannot "
+                f"draw: set pipe.{name} = pipe.{name}.module"
+            )
+    for name, parameter in net.named_parameters():
+        if parameter.is_meta:
+            raise ConceptReviveError(f"{name}: {META}")
