@@ -14,7 +14,7 @@ from torch import Tensor
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models.layers import denoiser
 from conceptrevive.models.protocol import TextToImage, missing_for_drawing
-from conceptrevive.models.wrappers import refuse_undrawable
+from conceptrevive.models.wrappers import FLOATS, refuse_undrawable
 
 #: Torch's generators take no other seeds.
 SEEDS = range(-(2**63), 2**64)
@@ -91,8 +91,11 @@ def run_pipeline(
     """
     _check_steps(model, steps)
     draws = generators(seeds)
-    weight = next(denoiser(model).parameters())
-    latents = noise(model, draws).to(weight.device, weight.dtype)
+    net: Any = denoiser(model)
+    weight = next(net.parameters())
+    # What is stored in eight bits computes in another dtype, which diffusers' models know.
+    dtype = weight.dtype if weight.dtype in FLOATS else net.dtype
+    latents = noise(model, draws).to(weight.device, dtype)
     try:
         with quiet(model):
             return model(

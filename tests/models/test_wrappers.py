@@ -210,6 +210,18 @@ def test_weights_that_are_not_in_memory(mine, empty, act):
         act(mine)
 
 
+def test_weights_stored_in_eight_bits_still_draw(mine):
+    """Diffusers' layerwise casting: pictures are those of the rounded weights; none is pruned."""
+    mine.unet.enable_layerwise_casting(
+        storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.float32
+    )
+    assert len(cr.generate(mine, ["a cat"], **FEW)) == 1
+    with pytest.raises(
+        cr.ConceptReviveError, match=r"of torch\.float8_e4m3fn, quantised or sharded"
+    ):
+        cr.read_weights(mine)
+
+
 # --- which layers are candidates ------------------------------------------------------------------
 
 
