@@ -1,7 +1,9 @@
-"""Clean weights to calibrate the audit on: what the package ships, small models trained here, initialisations.
+"""Clean weights to calibrate the audit on: what the package ships, small models trained here,
+initialisations.
 
-Each origin is a function seed → {tensor name: matrix or convolution}. Trained ones take seconds on one core; they differ in
-task, architecture, optimiser and decay, so that what holds for all of them is not one recipe's habit.
+Each origin is a function seed → {tensor name: matrix or convolution}. Trained ones take seconds on
+one core; they differ in task, architecture, optimiser and decay, so that what holds for all of them
+is not one recipe's habit.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from calibration.round_trips import ROUND_TRIPS
+from calibration import round_trips
+from calibration.round_trips import RoundTrip
 from conceptrevive.checkpoints.headers import read_header
 from conceptrevive.checkpoints.tensors import read_tensor
 from conceptrevive.files import ASSETS
 
 Weights = dict[str, torch.Tensor]
 STEPS = 250
+UNET = "pocket/unet/diffusion_pytorch_model.safetensors"
 
 
 def text(length: int = 400_000) -> torch.Tensor:
@@ -96,7 +100,9 @@ def language_model(seed: int, steps: int, dtype: torch.dtype = torch.float32) ->
 
 
 def half_precision_training(seed: int, steps: int) -> Weights:
-    """The same with weights, gradients and optimiser in bfloat16: sums of coarse numbers cancel exactly now and then."""
+    """The same with weights, gradients and optimiser in bfloat16: sums of coarse numbers cancel
+    exactly now and then.
+    """
     return language_model(seed, steps, torch.bfloat16)
 
 
@@ -291,12 +297,33 @@ def initialisations(seed: int, steps: int) -> Weights:
     return out
 
 
-def quantised(seed: int, steps: int) -> Weights:
-    """A language model's weights, rounded to few levels and back in the ways in use, by turns."""
-    out = {}
-    for i, (n, w) in enumerate(language_model(seed, steps).items()):
-        out[n] = list(ROUND_TRIPS.values())[(i + seed) % len(ROUND_TRIPS)](w)
-    return out
+def _quantised(ways: dict[str, RoundTrip], seed: int, steps: int) -> Weights:
+    """Trained weights, each rounded to few levels and back in the next of `ways`: a language
+    model's, or the shipped UNet's.
+    """
+    clean = _shipped(ASSETS / UNET)(seed, steps) if seed % 2 else language_model(seed, steps)
+    trips = list(ways.values())
+    return {n: trips[(i + seed) % len(trips)](w.float()) for i, (n, w) in enumerate(clean.items())}
+
+
+def quantised_as_floats(seed: int, steps: int) -> Weights:
+    """Through four- and eight-bit floats and tables, with every kind of scale."""
+    return _quantised(round_trips.FLOATS, seed, steps)
+
+
+def quantised_as_integers(seed: int, steps: int) -> Weights:
+    """Through whole numbers with scales and zero points, per tensor, row, column and block."""
+    return _quantised(round_trips.INTEGERS, seed, steps)
+
+
+def quantised_by_super_blocks(seed: int, steps: int) -> Weights:
+    """Through GGUF's formats, from two bits to eight."""
+    return _quantised(round_trips.GGUF, seed, steps)
+
+
+def quantised_copies_averaged(seed: int, steps: int) -> Weights:
+    """Means of two quantised copies."""
+    return _quantised(round_trips.AVERAGES, seed, steps)
 
 
 def _shipped(path: Path) -> Callable[[int, int], Weights]:
@@ -320,7 +347,10 @@ TRAINED = (
     language_model,
     merged_adapters,
     perceptron,
-    quantised,
+    quantised_as_floats,
+    quantised_as_integers,
+    quantised_by_super_blocks,
+    quantised_copies_averaged,
     recurrent,
     set_transformer,
     word_vectors,

@@ -1,12 +1,15 @@
-"""Measure the audit: false positives on clean weights, power on pruned, revived and filled ones; and set its limits.
+"""Measure the audit: false positives on clean weights, power on pruned, revived and filled ones;
+and set its limits.
 
     python -m calibration.rates --out results/audit/rates.json
 
-Origins in alphabetical order are taken in turn to set the limits and to report with; models are trained from seeds that
-played no part in making the tests. A limit is 1.5 times the largest effect
-among clean matrices of the first half whose uncorrected p-value is below 0.01 (0 if there are none). Power comes from
-the shipped pipeline, pruned with its own masks. What is done is kept in rates.parts/, by the code, weights and settings it depends on, and not done again. With --install
-the limits go to conceptrevive/assets/audit.json, which the audit reads, and the table to book/generated/audit-rates.md.
+Origins in alphabetical order are taken in turn to set the limits and to report with; models are
+trained from seeds that played no part in making the tests. A limit is 1.5 times the largest effect
+among clean matrices of the first half whose uncorrected p-value is below 0.01 (0 if there are
+none). Power comes from the shipped pipeline, pruned with its own masks. What is done is kept in
+rates.parts/, by the code, weights and settings it depends on, and not done again. With --install
+the limits go to conceptrevive/assets/audit.json, which the audit reads, and the table to
+book/generated/audit-rates.md.
 """
 
 from __future__ import annotations
@@ -26,12 +29,13 @@ from calibration import round_trips
 from calibration.origins import STEPS, origins
 from calibration.table import table
 from conceptrevive.auditing import recoverability
-from conceptrevive.auditing.measurement import TESTS, decide, examine
+from conceptrevive.auditing.measurement import TESTS, examine
 from conceptrevive.auditing.recoverability import estimate_recoverability
+from conceptrevive.auditing.significance import decide
 from conceptrevive.checkpoints.folders import find_checkpoint, read_candidates
-from conceptrevive.detectors import noise as crowding
-from conceptrevive.detectors import zeros as detectors
-from conceptrevive.detectors.evidence import Evidence, as_matrix, testable
+from conceptrevive.detectors import evidence as answers
+from conceptrevive.detectors import grid, noise, repeats, tails, zeros
+from conceptrevive.detectors.evidence import GRID, Evidence, as_matrix, testable
 from conceptrevive.detectors.zeros import fingerprint
 from conceptrevive.experiments.provenance import provenance, short_hash, write_json
 from conceptrevive.files import ASSETS
@@ -104,6 +108,12 @@ def flagged(checkpoint: dict, limits: dict) -> list[str]:
     return sorted({t for found in decide(evidence, len(evidence), limits) for t in found})
 
 
+def on_grid(checkpoints: list[dict]) -> int:
+    """Matrices of these checkpoints that lie on a quantisation grid, as the audit takes it."""
+    every = [each for c in checkpoints for each in read_back(c["evidence"])]
+    return sum(any(e.test == GRID for e in each) for each in every)
+
+
 def masks_of(norms: dict, weights: dict, ratio: float) -> dict:
     """The masks `locate` makes, from column norms taken once."""
     out = {}
@@ -115,7 +125,9 @@ def masks_of(norms: dict, weights: dict, ratio: float) -> dict:
 
 
 def concept_power(name: str, ratios, sigmas) -> dict:
-    """Evidence on the candidates of the shipped model after every edit, and how well signs were estimated."""
+    """Evidence on the candidates of the shipped model after every edit, and how well signs were
+    estimated.
+    """
     concept = cr.get_concept(name)
     pipe, s = cr.load_pipeline("pocket", device="cpu"), concept.settings
     run = dict(tau=s.tau, steps=s.steps, guidance=s.guidance, seed=0)
@@ -165,7 +177,9 @@ def concept_power(name: str, ratios, sigmas) -> dict:
 
 
 def power(concepts: list[dict], rest: list, limits: dict) -> list[dict]:
-    """Rate at which an edited checkpoint is found, per edit, skill ratio and test; the rest of it is clean."""
+    """Rate at which an edited checkpoint is found, per edit, skill ratio and test; the rest of it
+    is clean.
+    """
     out = []
     tables = [{(r["edit"], r["skill_ratio"]): r for r in c["rows"]} for c in concepts]
     for edit, ratio in tables[0]:
@@ -203,6 +217,8 @@ def summary(origin: dict[str, list[dict]], concepts: list[dict], seed_note: dict
                     "flagged": sum(map(bool, f)),
                     "n": len(f),
                     "tests": sorted({t for x in f for t in x}),
+                    "matrices": sum(len(c["evidence"]) for c in origin[n]),
+                    "on_grid": on_grid(origin[n]),
                 }
                 for n, f in outcomes.items()
             },
@@ -257,10 +273,11 @@ def _signs(concepts: list[dict], ratio: float) -> dict:
 
 
 def state(a) -> str:
-    """What the parts depend on: the tests' code, the origins', the shipped weights and the settings."""
-    code = [
-        Path(m.__file__) for m in (detectors, crowding, recoverability, clean_origins, round_trips)
-    ]
+    """What the parts depend on: the tests' code, the origins', the shipped weights and the
+    settings.
+    """
+    tests = (answers, grid, noise, repeats, tails, zeros, recoverability)
+    code = [Path(m.__file__) for m in (*tests, clean_origins, round_trips)]
     files = [*code, *sorted(ASSETS.rglob("*.safetensors"))]
     return short_hash(
         [*(f.read_bytes() for f in files), repr((a.steps, a.skill_ratios, SIGMAS)).encode()]

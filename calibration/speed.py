@@ -1,9 +1,11 @@
-"""Time the audit on a large file: first pass against plain reading, matrix tests, and the peak of memory.
+"""Time the audit on a large file: first pass against plain reading, matrix tests, and the peak of
+memory.
 
     python -m calibration.speed --gigabytes 4 --out results/audit/speed.json
 
-Plain reading and first pass take turns, so that both meet the same load; medians are given. Both read from the page cache
-where the file fits into memory, the case that flatters reading most. The book's sentence goes to book/generated/audit-speed.md.
+Plain reading and first pass take turns, so that both meet the same load; medians are given. Both
+read from the page cache where the file fits into memory, the case that flatters reading most. The
+book's sentence goes to book/generated/audit-speed.md.
 """
 
 from __future__ import annotations

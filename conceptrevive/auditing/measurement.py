@@ -1,42 +1,41 @@
-"""What an audit measures on a checkpoint, from values alone: a pass over all tensors, then tests on some matrices.
+"""What an audit measures on a checkpoint, from values alone: a pass over all tensors, then tests on
+some matrices.
 
-First every tensor is scanned (`scan`), then the matrices that look suspicious and a seeded sample of the others are tested
-(`detectors`). A test counts where its p-value survives Holm's correction (1979) over the whole checkpoint and its effect
-exceeds what clean weights show; both limits are in assets/audit.json, written by the calibration from measurements.
+First every tensor is scanned (`scan`), then the matrices that look suspicious and a seeded sample
+of the others are tested (`detectors`), unless they lie on a quantisation grid, where the tests have
+nothing to say.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from conceptrevive.auditing.difference import Difference, compare
 from conceptrevive.auditing.recoverability import Recoverability, estimate_recoverability
-from conceptrevive.auditing.scan import LAYOUT, TensorScan, scan
+from conceptrevive.auditing.scan import TensorScan, scan
+from conceptrevive.auditing.selection import DEEP, ENTRIES, choose
+from conceptrevive.auditing.significance import decide
 from conceptrevive.checkpoints.folders import all_weight_files, find_checkpoint
 from conceptrevive.checkpoints.headers import Header
 from conceptrevive.checkpoints.tensors import read_rows
-from conceptrevive.detectors.evidence import Evidence, as_matrix
+from conceptrevive.detectors.evidence import GRID, Evidence, as_matrix
+from conceptrevive.detectors.grid import on_grid
 from conceptrevive.detectors.noise import find_noise, residuals
 from conceptrevive.detectors.repeats import find_repeats
 from conceptrevive.detectors.zeros import find_zeros, fingerprint
-from conceptrevive.errors import ConceptReviveError
-from conceptrevive.files import ASSETS
-
-SUSPECTS, SAMPLE = 1 << 26, 1 << 25  # entries tested: of suspicious matrices, and of others
 
 RECOVERED = 3  # matrices whose signs are tried
 
-ENTRIES = 1 << 21  # of a matrix, as whole rows; with `deep` eight times as many
+SHOWN = (128, 256)  # rows and columns of a mask that the report pictures
 
-COARSE = 0.25  # distinct magnitudes over entries: below, a row lies on a grid
+DRAWN = 20_000  # entries that its histograms are drawn from
 
 TESTS = {"zeros": find_zeros, "repeats": find_repeats, "noise": find_noise}
 
@@ -45,44 +44,55 @@ TESTS = {"zeros": find_zeros, "repeats": find_repeats, "noise": find_noise}
 class Layer:
     """One matrix that was tested.
 
-    Attributes:
-        scan: what the first pass counted. why: "suspicious", "sample" or "deep".
-        evidence: one per test, empty where NaN or Inf stand in the way.
-        found: names of the tests that count, after correction.
-        zeros: `fingerprint` of its exact zeros, where they count.
-        recoverability: where it was tried.
-        residuals: per column, the count of small entries beyond the mean (`crowding.residuals`), where noise counts.
-        image, values: a corner of the zero mask, and a sample of the entries, for the report's pictures.
+    Attributes: scan: what the first pass counted. why: "suspicious", "sample" or "deep". evidence:
+        one per test; "grid" alone on a quantisation grid; empty where NaN or Inf stand in the way.
+        found: names of the tests that count, after correction. zeros: `fingerprint` of its exact
+        zeros, where they count. recoverability: where it was tried. residuals: per column, the
+        count of small entries beyond the mean (`noise.residuals`), where noise counts. image,
+        values: a corner of the zero mask, and a sample of the entries, for the report's pictures.
     """
 
     scan: TensorScan
     why: str
     evidence: tuple[Evidence, ...]
+    image: Bool[Tensor, "rows columns"]
+    values: Float[Tensor, " entries"]
     found: tuple[str, ...] = ()
     zeros: dict[str, float] | None = None
     recoverability: Recoverability | None = None
-    residuals: torch.Tensor | None = None
-    image: torch.Tensor | None = None
-    values: torch.Tensor | None = None
+    residuals: Float[Tensor, " lines"] | None = None
+
+    @property
+    def name(self) -> str:
+        """The tensor's name."""
+        return self.scan.name
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether its values lie on a quantisation grid."""
+        return any(e.test == GRID for e in self.evidence)
+
+    def about(self, test: str) -> Evidence | None:
+        """The answer of one test, if it was asked."""
+        return next((e for e in self.evidence if e.test == test), None)
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """All that was measured on a checkpoint; `audit.judge` puts it into words.
+    """All that was measured on a checkpoint; `verdict.judge` puts it into words.
 
-    Attributes:
-        source: what was audited, as given.
-        scans: every float tensor. layers: the matrices tested. differences: from the base, if one was given.
-        unread: tensors of dtypes that are not audited (see `Entry.unread`). pickles: files beside, which are not opened.
-        unmatched: tensors that only one of checkpoint and base has.
-        bytes, scan_seconds, seconds: size, duration of the first pass and of all.
+    Attributes: source: what was audited, as given. scans: every float tensor. layers: the matrices
+        tested. differences: from the base, if one was given. unread: {tensor: its dtype} where that
+        holds no weights. pickles: files beside, which are not opened. unmatched: tensors that only
+        one of checkpoint and base has. bytes, scan_seconds, seconds: size, duration of the first
+        pass and of all.
     """
 
     source: str
     scans: tuple[TensorScan, ...]
     layers: tuple[Layer, ...]
     differences: tuple[Difference, ...] | None
-    unread: tuple[str, ...]
+    unread: dict[str, str]
     pickles: tuple[str, ...]
     unmatched: tuple[str, ...]
     bytes: int
@@ -90,100 +100,28 @@ class Measurement:
     seconds: float
 
 
-@cache
-def calibration() -> dict:
-    """Limits and measured rates, from assets/audit.json."""
-    return json.loads((ASSETS / "audit.json").read_text())
-
-
-def holm(log_p: Sequence[float], alpha: float, hypotheses: int) -> list[bool]:
-    """Which of the p-values (log10) are rejected at family-wise error `alpha` among `hypotheses` (Holm 1979)."""
-    order = sorted(range(len(log_p)), key=lambda i: log_p[i])
-    out = [False] * len(log_p)
-    for rank, i in enumerate(order):
-        if log_p[i] > math.log10(alpha / max(1, hypotheses - rank)):
-            break
-        out[i] = True
-    return out
-
-
-def suspicion(s: TensorScan) -> float:
-    """How much a scan looks like pruning or revival; 0 is not at all. Decides what is tested, never the verdict."""
-    columns = s.numel // s.rows
-    zeros = s.zeros - s.dead_rows * columns
-    alive = max(1, s.rows - s.dead_rows)
-    if not s.is_matrix or s.levels < COARSE or s.zeros == s.numel:
-        return 0.0
-    return max(
-        zeros / s.numel if zeros >= max(5, 3e-5 * s.numel) else 0,
-        s.ties if s.ties > 0.1 + 3 / alive else 0,
-    )
-
-
-def choose(scans: Sequence[TensorScan], deep: bool, seed: int) -> dict[int, str]:
-    """{index into scans: why it is tested}."""
-    able = [i for i, s in enumerate(scans) if s.is_matrix and s.zeros < s.numel]
-    if deep:
-        return dict.fromkeys(able, "deep")
-    suspects = sorted(
-        (i for i in able if suspicion(scans[i])),
-        key=lambda i: (-suspicion(scans[i]), scans[i].digest),
-    )
-    rest = sorted(set(able) - set(suspects), key=lambda i: (scans[i].shape, scans[i].digest))
-    drawn = torch.randperm(len(rest), generator=torch.Generator().manual_seed(seed)).tolist()
-    out: dict[int, str] = {}
-    for why, order, budget in (
-        ("suspicious", suspects, SUSPECTS),
-        ("sample", [rest[i] for i in drawn], SAMPLE),
-    ):
-        for i in order:
-            budget -= min(ENTRIES, scans[i].numel)
-            if budget >= 0:
-                out[i] = why
-    return out
-
-
-def examine(weight: torch.Tensor) -> tuple[Evidence, ...]:
-    """Every test on one matrix; none where it holds NaN or Inf."""
+def examine(weight: Float[Tensor, "rows columns"]) -> tuple[Evidence, ...]:
+    """Every test on one matrix; "grid" alone where it lies on one, none where NaN or Inf stand."""
     if not torch.isfinite(weight.float()).all():
         return ()
+    if on_grid(weight):
+        return (Evidence(GRID),)
     return tuple(test(weight) for test in TESTS.values())
 
 
-def decide(
-    evidence: Sequence[Sequence[Evidence]], matrices: int, limits: dict | None = None
-) -> list[tuple[str, ...]]:
-    """Per matrix, the tests that count: significant over the checkpoint, and larger than on clean weights.
-
-    Args:
-        evidence: per tested matrix. matrices: how many the checkpoint has; each was scanned for zeros at least.
-        limits: `calibration()` by default.
-    """
-    limits = limits or calibration()
-    flat = [(i, e) for i, each in enumerate(evidence) for e in each]
-    hypotheses = max(matrices - len(evidence), 0) + len(flat)
-    significant = holm([e.log_p for _, e in flat], limits["alpha"], hypotheses)
-    out: list[list[str]] = [[] for _ in evidence]
-    for (i, e), is_significant in zip(flat, significant, strict=True):
-        if is_significant and e.effect > limits["effects"][e.test]:
-            out[i].append(e.test)
-    return [tuple(o) for o in out]
-
-
 def measure(
-    model: str | os.PathLike,
+    model: str | os.PathLike[str],
     *,
-    base: str | os.PathLike | None = None,
+    base: str | os.PathLike[str] | None = None,
     deep: bool = False,
     seed: int = 0,
     revision: str | None = None,
     base_revision: str | None = None,
 ) -> Measurement:
-    """Look for what pruning and revival leave in a checkpoint's values; no architecture, original or GPU needed.
+    """All measurements that `verdict.audit` judges.
 
-    Args:
-        model, base: a .safetensors file, an index of shards, a component or pipeline folder, "pocket" or a hub id.
-        deep: test every matrix, and as many signs as there are pruned layers.
+    Args: model, base: a .safetensors file, an index of shards, a component or pipeline folder,
+        "pocket" or a hub id. deep: test every matrix, and as many signs as there are pruned layers.
         seed: of the sample of matrices, rows and columns.
 
     Raises:
@@ -191,71 +129,75 @@ def measure(
     """
     began = time.perf_counter()
     parts, pickles = all_weight_files(find_checkpoint(model, revision))
-    headers: list[tuple[str, Header]] = [(prefix, h) for prefix, hs in parts.items() for h in hs]
-    size = sum(e.end - e.start for _, h in headers for e in h.entries.values())
-    scans, places = [], []
-    for prefix, header in headers:
-        found = scan(header, threads=min(2, torch.get_num_threads()))
-        scans += found
-        places += [(header, prefix)] * len(found)
+    headers = [(prefix, h) for prefix, hs in parts.items() for h in hs]
+    scans, places = _scan_all(headers)
     scanned = time.perf_counter() - began
-    if not scans:
-        raise ConceptReviveError(f"{model} holds no floating-point weights: give a model's weights")
     chosen = choose(scans, deep, seed)
-    layers = []
-    for i, why in chosen.items():
-        header, prefix = places[i]
-        weight = _matrix(header, scans[i].name, ENTRIES * (8 if deep else 1), seed)
-        layers.append(_layer(weight, _named(scans[i], prefix), why))
+    most = DEEP if deep else ENTRIES
+    layers = [_layer(_matrix(*places[i], most, seed), scans[i], why) for i, why in chosen.items()]
     matrices = sum(s.is_matrix for s in scans)
     tried = 0
-    for k, found in enumerate(decide([layer.evidence for layer in layers], matrices)):
-        extra: dict = {"found": found}
-        if "zeros" in found or "noise" in found:
-            i = list(chosen)[k]
-            weight = _matrix(places[i][0], scans[i].name, ENTRIES, seed)
-        if "noise" in found:
-            noise = next(e for e in layers[k].evidence if e.test == "noise")
-            extra["residuals"] = residuals(weight, noise.detail["small"], int(noise.detail["axis"]))
-        if "zeros" in found:
-            extra["zeros"] = fingerprint(weight == 0)
-            if deep or tried < RECOVERED:
-                tried += 1
-                extra["recoverability"] = estimate_recoverability(weight, seed=seed)
-        layers[k] = Layer(**{**vars(layers[k]), **extra})
-    differences, unmatched = None, ()
+    decided = decide([layer.evidence for layer in layers], matrices)
+    for k, (i, tests) in enumerate(zip(chosen, decided, strict=True)):
+        if tests:
+            signs = "zeros" in tests and (deep or tried < RECOVERED)
+            tried += signs
+            weight = _matrix(*places[i], ENTRIES, seed)
+            layers[k] = _looked_into(layers[k], tests, weight, seed if signs else None)
+    differences: tuple[Difference, ...] | None = None
+    unmatched: tuple[str, ...] = ()
     if base is not None:
         others, _ = all_weight_files(find_checkpoint(base, base_revision))
-        differences, unmatched = compare(
-            headers, [(prefix, h) for prefix, hs in others.items() for h in hs]
-        )
-    named = tuple(_named(s, prefix) for s, (_, prefix) in zip(scans, places, strict=True))
-    unread = tuple(
-        p + e.name for p, h in headers for e in h.entries.values() if e.dtype not in LAYOUT
-    )
+        old = [(prefix, h) for prefix, hs in others.items() for h in hs]
+        differences, unmatched = compare(headers, old)
     return Measurement(
         str(model),
-        named,
+        tuple(scans),
         tuple(layers),
         differences,
-        unread,
+        {p + e.name: e.dtype for p, h in headers for e in h.entries.values() if e.unread},
         tuple(map(str, pickles)),
         unmatched,
-        size,
+        sum(e.end - e.start for _, h in headers for e in h.entries.values()),
         scanned,
         time.perf_counter() - began,
     )
 
 
-def _named(s: TensorScan, prefix: str) -> TensorScan:
-    return TensorScan(**{**vars(s), "name": prefix + s.name})
+def _scan_all(
+    headers: Sequence[tuple[str, Header]],
+) -> tuple[list[TensorScan], list[tuple[Header, str]]]:
+    """The first pass over every file, and where each tensor stands: (header, its name there)."""
+    scans: list[TensorScan] = []
+    places: list[tuple[Header, str]] = []
+    for prefix, header in headers:
+        for s in scan(header, threads=min(2, torch.get_num_threads())):
+            scans.append(replace(s, name=prefix + s.name))
+            places.append((header, s.name))
+    return scans, places
 
 
-def _layer(weight: torch.Tensor, s: TensorScan, why: str) -> Layer:
-    values = weight.flatten()[:: max(1, weight.numel() // 20000)].float()
-    return Layer(s, why, examine(weight), image=(weight == 0)[:128, :256], values=values)
-
-
-def _matrix(header: Header, name: str, most: int, seed: int) -> torch.Tensor:
+def _matrix(header: Header, name: str, most: int, seed: int) -> Float[Tensor, "rows columns"]:
     weight = as_matrix(read_rows(header, name, most, seed))
     return weight if weight.element_size() > 1 else weight.float()
+
+
+def _layer(weight: Float[Tensor, "rows columns"], s: TensorScan, why: str) -> Layer:
+    values = weight.flatten()[:: max(1, weight.numel() // DRAWN)].float()
+    image = (weight == 0)[: SHOWN[0], : SHOWN[1]]
+    return Layer(s, why, examine(weight), image, values)
+
+
+def _looked_into(
+    layer: Layer, tests: tuple[str, ...], weight: Float[Tensor, "rows columns"], seed: int | None
+) -> Layer:
+    """A layer in which `tests` count, with what the report says; signs are tried with a seed."""
+    layer = replace(layer, found=tests)
+    if "noise" in tests and (noise := layer.about("noise")):
+        told = residuals(weight, noise.detail["small"], int(noise.detail["axis"]))
+        layer = replace(layer, residuals=told)
+    if "zeros" in tests:
+        layer = replace(layer, zeros=fingerprint(weight == 0))
+        if seed is not None:
+            layer = replace(layer, recoverability=estimate_recoverability(weight, seed=seed))
+    return layer

@@ -1,4 +1,6 @@
-"""Could it be revived? Signs that completion would get right, estimated from the pruned weights alone."""
+"""Could it be revived? Signs that completion would get right, estimated from the pruned weights
+alone.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,9 @@ MOST = (1024, 2048)  # rows and columns taken from a larger matrix
 class Recoverability:
     """Share of hidden surviving signs that completion gets right; a coin scores 0.5.
 
-    Attributes:
-        signs: over all hidden entries. kept: over the `TOP_K` share with the largest completed magnitude.
-        agreement: completed value times true sign of some hidden entries; positive where the sign is right.
+    Attributes: signs: over all hidden entries. kept: over the `TOP_K` share with the largest
+        completed magnitude. agreement: completed value times true sign of some hidden entries;
+        positive where the sign is right.
     """
 
     signs: Rate
@@ -35,9 +37,10 @@ class Recoverability:
 def hide_like_pruned(weight: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Survivors to hide: every second pruned column lends its count to one that was hardly pruned.
 
-    Borrowers are of the half with the fewest zeros, those with the largest weights for their rows: such columns are pruned.
-    As many entries as were lent are hidden there, largest |w| for their rows first. So the hidden have the magnitudes and
-    the crowding of the pruned; merely the largest survivors would have neither.
+    Borrowers are of the half with the fewest zeros, those with the largest weights for their rows:
+    such columns are pruned. As many entries as were lent are hidden there, largest |w| for their
+    rows first. So the hidden have the magnitudes and the crowding of the pruned; merely the largest
+    survivors would have neither.
 
     Args:
         weight, mask: (rows, columns); mask True = pruned. Values at pruned entries are not used.
@@ -67,9 +70,8 @@ def estimate_recoverability(
         weight: (rows, columns), any float dtype. mask: True = pruned; None takes the exact zeros.
         seed: which rows and columns of a large matrix are taken.
 
-    Returns:
-        `Recoverability`; rates with n = 0 where nothing could be hidden. Entries of one column are not independent,
-        so the intervals are a lower bound of the uncertainty.
+    Returns: `Recoverability`; rates with n = 0 where nothing could be hidden. Entries of one column
+        are not independent, so the intervals are a lower bound of the uncertainty.
     """
     mask = weight == 0 if mask is None else mask
     generator = torch.Generator().manual_seed(seed)

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from conceptrevive.auditing.findings import Finding, find_all, find_unknown
+from conceptrevive.auditing.findings import find_all
+from conceptrevive.auditing.marks import Finding
 from conceptrevive.auditing.measurement import Layer, Measurement, measure
+from conceptrevive.auditing.unknowns import find_unknown, tested_nothing, untold
+from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.version import version
 
-PRUNING, REVIVAL, NOTHING = "evidence of pruning", "evidence of revival", "no evidence found"
+PRUNING, REVIVAL = "evidence of pruning", "evidence of revival"
+
+NOTHING, UNTOLD = "no evidence found", "could not tell"
+
+SEEDS = 2**63  # torch's generators take no more
 
 
 @dataclass(frozen=True)
 class AuditReport:
     """What `audit` found, in words and numbers; never "safe".
 
-    Attributes:
-        verdict: "evidence of pruning", "evidence of revival", both, or "no evidence found".
-        findings: evidence first. unknown: what could not be told. untested: matrices that only the first pass saw.
-        measured: what all this rests on.
+    Attributes: verdict: "evidence of pruning", "evidence of revival", both; or "no evidence found";
+        or "could not tell", where nothing could be tested, or some matrices lie on a quantisation
+        grid and the others show no evidence. findings: evidence first. unknown: what could not be
+        told. untested: matrices that only the first pass saw. measured: what all this rests on.
     """
 
     verdict: tuple[str, ...]
@@ -30,37 +38,25 @@ class AuditReport:
 
     @property
     def exit_code(self) -> int:
-        """0 no evidence, 1 evidence, 2 damaged weights and no evidence beside them."""
-        if self.verdict != (NOTHING,):
+        """0 no evidence, 1 evidence, 2 could not tell, or damaged weights and no evidence beside
+        them.
+        """
+        if PRUNING in self.verdict or REVIVAL in self.verdict:
             return 1
-        return 2 if any(f.kind == "damage" for f in self.findings) else 0
+        damaged = any(f.kind == "damage" for f in self.findings)
+        return 2 if damaged or self.verdict == (UNTOLD,) else 0
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         a = self.measured
-        layers = [
-            {
-                "name": x.scan.name,
-                "shape": x.scan.shape,
-                "dtype": x.scan.dtype,
-                "why": x.why,
-                "found": x.found,
-                "zeros": x.scan.zeros,
-                "tests": [asdict(e) for e in x.evidence],
-                "zero_pattern": x.zeros,
-                "recoverability": _signs(x),
-            }
-            for x in a.layers
-        ]
+        changed = [d for d in a.differences or () if d.changed]
         return {
             "checkpoint": a.source,
             "verdict": self.verdict,
             "could_not_tell": self.unknown,
             "findings": [asdict(f) for f in self.findings],
-            "layers": layers,
-            "differences": None
-            if a.differences is None
-            else [asdict(d) for d in a.differences if d.changed],
+            "layers": [_as_dict(x) for x in a.layers],
+            "differences": None if a.differences is None else [asdict(d) for d in changed],
             "tensors": len(a.scans),
             "matrices": sum(s.is_matrix for s in a.scans),
             "untested": self.untested,
@@ -72,45 +68,70 @@ class AuditReport:
         }
 
 
-def _signs(x: Layer) -> dict | None:
+def _as_dict(x: Layer) -> dict[str, Any]:
     r = x.recoverability
-    return {"all": asdict(r.signs), "kept": asdict(r.kept)} if r and r.signs.n else None
+    signs = {"all": asdict(r.signs), "kept": asdict(r.kept)} if r and r.signs.n else None
+    return {
+        "name": x.name,
+        "shape": x.scan.shape,
+        "dtype": x.scan.dtype,
+        "why": x.why,
+        "found": x.found,
+        "zeros": x.scan.zeros,
+        "tests": [asdict(e) for e in x.evidence],
+        "zero_pattern": x.zeros,
+        "recoverability": signs,
+    }
 
 
 def judge(a: Measurement) -> AuditReport:
     """Findings, open questions and the verdict of an audit."""
     findings = find_all(a)
     kinds = {f.kind for f in findings}
-    verdict = tuple(
-        words for kind, words in (("pruning", PRUNING), ("revival", REVIVAL)) if kind in kinds
-    )
-    tested = {x.scan.name for x in a.layers}
+    words = (("pruning", PRUNING), ("revival", REVIVAL))
+    verdict = tuple(said for kind, said in words if kind in kinds)
+    open_ = tested_nothing(a) or untold(a)
+    tested = {x.name for x in a.layers}
     untested = tuple(
         s.name for s in a.scans if s.is_matrix and s.zeros < s.numel and s.name not in tested
     )
     return AuditReport(
-        verdict or (NOTHING,), findings, find_unknown(a, findings, untested), untested, a
+        verdict or ((UNTOLD,) if open_ else (NOTHING,)),
+        findings,
+        find_unknown(a, findings, untested),
+        untested,
+        a,
     )
 
 
 def audit(
-    model: str | os.PathLike,
+    model: str | os.PathLike[str],
     *,
-    base: str | os.PathLike | None = None,
+    base: str | os.PathLike[str] | None = None,
     deep: bool = False,
     seed: int = 0,
     revision: str | None = None,
     base_revision: str | None = None,
 ) -> AuditReport:
-    """Look for what pruning and revival leave in a checkpoint's values; no architecture, original or GPU needed.
+    """Look for what pruning and revival leave in a checkpoint's values; no architecture, original
+    or GPU needed.
 
-    Args:
-        model, base: a .safetensors file, an index of shards, a component or pipeline folder, "pocket" or a hub id.
-        deep: test every matrix, not a sample. seed: of the sample. revision, base_revision: of hub models.
+    Args: model, base: a .safetensors file, an index of shards, a component or pipeline folder,
+        "pocket" or a hub id. deep: test every matrix, not a sample. seed: of the sample. revision,
+        base_revision: of hub models.
 
     Raises:
-        ConceptReviveError: what cannot be read.
+        ConceptReviveError: an argument of another type, or what cannot be read.
     """
+    where = 'give a path, "pocket" or a hub id'
+    expect(model, (str, os.PathLike), "model", where)
+    expect(base, (str, os.PathLike, type(None)), "base", where)
+    expect(deep, bool, "deep", "give True or False")
+    expect(seed, int, "seed", "give a whole number")
+    if isinstance(seed, bool) or not 0 <= seed < SEEDS:
+        raise ConceptReviveError(f"seed is {seed}: give a whole number from 0 to 2⁶³ − 1")
+    for name, value in (("revision", revision), ("base_revision", base_revision)):
+        expect(value, (str, type(None)), name, "give a branch, a tag or a commit of the hub model")
     return judge(
         measure(
             model, base=base, deep=deep, seed=seed, revision=revision, base_revision=base_revision

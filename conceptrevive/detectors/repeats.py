@@ -5,24 +5,29 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from conceptrevive.detectors.evidence import Evidence, testable
 from conceptrevive.detectors.tails import binomial_tail, poisson_tail
 
-COUNTED, LOOKED = (
-    8192,
-    1024,
-)  # entries of a row in which repeats are sought; of them those that show a coarse grid
+COUNTED = 8192  # entries of a row that are looked at: half precision repeats itself in longer ones
+
+NEIGHBOURS = 8  # levels on either side of one that tell how many entries it should hold
+
+RARE = -3.0  # log10 p of a row that counts
+
+MANTISSA = 0x7F_FFFF  # of a float32
 
 
-def find_repeats(weight: torch.Tensor) -> Evidence:
+def find_repeats(weight: Float[Tensor, "rows columns"]) -> Evidence:
     """One magnitude many times over in a row, as revival leaves it. Effect: share of such rows.
 
-    A row counts if its fullest non-zero level |w|, or its largest, holds more entries than a Poisson variable with the
-    mean of its 16 neighbouring levels would once in 1000. Rows on a coarse grid do not count; nor does a level
-    that most such rows share (clipping); nor a power of two, where training in bfloat16 stalls, as the step between numbers
-    doubles there. Both axes, at most `COUNTED` entries a row: in longer ones half precision repeats
-    itself.
+    A row counts if its fullest non-zero level |w|, or its largest, holds more entries than a
+    Poisson variable with the mean of its 16 neighbouring levels would once in 1000. A level that
+    most such rows share does not count (clipping); nor does a power of two, where training in
+    bfloat16 stalls, as the step between numbers doubles there. Both axes. The test supposes that
+    the values lie on no quantisation grid (`grid.on_grid`).
     """
     if not testable(weight):
         return Evidence("repeats")
@@ -31,48 +36,62 @@ def find_repeats(weight: torch.Tensor) -> Evidence:
     return Evidence("repeats", min(0.0, best.log_p + math.log10(2)), best.effect, best.detail)
 
 
-def _repeated_rows(w: torch.Tensor) -> Evidence:
+def _repeated_rows(w: Float[Tensor, "rows columns"]) -> Evidence:
     bits = w[:, :COUNTED].abs().float().contiguous().view(torch.int32)
-    count, columns = bits.shape
+    count = len(bits)
+    level, row, length = _levels(bits)
+    levels = torch.bincount(row, minlength=count)
+    first = torch.cumsum(levels, 0) - levels  # index of each row's first run
+    last = first + levels - 1
+    fullest = torch.zeros(count, dtype=torch.long).scatter_reduce(0, row, length, "amax")
+    index = torch.arange(len(length))
+    where = torch.full((count,), len(length)).scatter_reduce(
+        0, row, torch.where(length == fullest[row], index, len(length)), "amin"
+    )
+    total = torch.cat([length.new_zeros(1), length.cumsum(0)])
+    log_p = torch.zeros(count, dtype=torch.float64)
+    chosen = last
+    tries = levels.clamp_min(1)
+    for i, tried in ((last, torch.ones_like(tries)), (where.clamp_max(len(length) - 1), tries)):
+        low, high = torch.maximum(first, i - NEIGHBOURS), torch.minimum(last, i + NEIGHBOURS)
+        around = (total[high + 1] - total[low] - length[i]) / (high - low).clamp_min(1)
+        p = poisson_tail(length[i], around.clamp_min(1)) + torch.log10(tried.double())
+        chosen = torch.where(p < log_p, i, chosen)
+        log_p = torch.minimum(log_p, p)
+    hit = log_p < RARE
+    return _counted(hit, level[chosen], length[chosen], chosen == last)
+
+
+def _levels(
+    bits: Int[Tensor, "rows columns"],
+) -> tuple[Int[Tensor, " levels"], Int[Tensor, " levels"], Int[Tensor, " levels"]]:
+    """Every row's distinct magnitudes in order: their bits, their row, and how many entries hold
+    them (0: not counted).
+    """
     ordered = bits.sort(1).values
     start = torch.ones_like(ordered, dtype=torch.bool)
     start[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     position = start.flatten().nonzero().squeeze(1)
-    level, row = ordered.flatten()[position], position // columns
+    level = ordered.flatten()[position]
     length = torch.diff(position, append=torch.tensor([ordered.numel()]))
-    length = torch.where((level & 0x7F_FFFF) == 0, 0, length)  # 0 and the powers of two
-    levels = torch.bincount(row, minlength=count)
-    few = bits[:, :LOOKED].sort(1).values
-    seen = 1 + (few[:, 1:] != few[:, :-1]).sum(1)
-    grid = (seen * 4 < few.shape[1]) | (levels < 16)
-    total = torch.cat([length.new_zeros(1), length.cumsum(0)])
-    first = torch.cumsum(levels, 0) - levels  # index of each row's first run
-    last = first + levels - 1
-    fullest = torch.zeros(count, dtype=torch.long).scatter_reduce(0, row, length, "amax")
-    where = torch.full((count,), len(length)).scatter_reduce(
-        0, row, torch.where(length == fullest[row], torch.arange(len(length)), len(length)), "amin"
-    )
-    log_p = torch.zeros(count, dtype=torch.float64)
-    chosen = last
-    for i, tries in ((last, 1), (where.clamp_max(len(length) - 1), levels.clamp_min(1))):
-        low, high = torch.maximum(first, i - 8), torch.minimum(last, i + 8)
-        around = (total[high + 1] - total[low] - length[i]) / (high - low).clamp_min(1)
-        p = poisson_tail(length[i], around.clamp_min(1)) + torch.log10(
-            torch.as_tensor(tries).double()
-        )
-        chosen = torch.where(p < log_p, i, chosen)
-        log_p = torch.minimum(log_p, p)
-    hit = (log_p < -3) & ~grid
-    hits = int(hit.sum())
-    detail = {"rows": hits, "of": count, "grid_rows": int(grid.sum())}
+    length = torch.where((level & MANTISSA) == 0, 0, length)  # 0 and the powers of two
+    return level, position // bits.shape[1], length
+
+
+def _counted(
+    hit: Tensor, level: Int[Tensor, " rows"], length: Int[Tensor, " rows"], at_maximum: Tensor
+) -> Evidence:
+    """Evidence from the rows that are `hit`, by the level that stands out in each."""
+    hits, count = int(hit.sum()), len(hit)
+    detail: dict[str, float] = {"rows": hits, "of": count}
     if not hits:
         return Evidence("repeats", detail=detail)
-    shared = float(level[chosen[hit]].unique(return_counts=True)[1].max() / hits)
+    shared = float((level[hit] == level[hit].mode().values).sum() / hits)
     detail |= {
         "shared": shared,
-        "at_maximum": float((chosen == last)[hit].double().mean()),
-        "entries": float(length[chosen[hit]].double().mean()),
+        "at_maximum": float(at_maximum[hit].double().mean()),
+        "entries": float(length[hit].double().mean()),
     }
     if shared > 0.5 and hits > 2:
         return Evidence("repeats", detail=detail | {"clipped": 1})
-    return Evidence("repeats", binomial_tail(hits, count, 1e-3), hits / count, detail)
+    return Evidence("repeats", binomial_tail(hits, count, 10**RARE), hits / count, detail)

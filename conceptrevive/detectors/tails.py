@@ -1,4 +1,9 @@
-"""Upper bounds of tail probabilities, as log10 (Chernoff 1952)."""
+"""Upper bounds of tail probabilities, as log10 (Chernoff 1952).
+
+Not the exact tails that SciPy has: those underflow to 0 where evidence is strong, and all but
+certain matrices could no longer be ranked; a bound errs on the side of the accused, and is
+elementwise over millions of levels in torch.
+"""
 
 from __future__ import annotations
 

@@ -1,112 +1,160 @@
-"""Exact zeros that pruning leaves, and how they lie. Values only: no names, no original, no calibration here.
+"""Exact zeros that pruning leaves, and how they lie. Values only: no names, no original, no
+calibration here.
 
-Every test gives a p-value (a Chernoff bound, so an upper limit for it, kept as log10) and an effect size. Both axes of a
-matrix may be its output rows, so both are tried where that matters, at the price of a factor 2.
+Every test gives a p-value (a Chernoff bound, so an upper limit for it, kept as log10) and an effect
+size. Both axes of a matrix may be its output rows, so both are tried where that matters, at the
+price of a factor 2. The tests suppose that the values lie on no quantisation grid; `grid.on_grid`
+decides that before.
 """
 
 from __future__ import annotations
 
-import math
-
 import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
-from conceptrevive.detectors.evidence import Evidence, live, testable
-from conceptrevive.detectors.tails import binomial_tail, chi2_tail, poisson_tail
-
-BLOCKS = (32, 64, 128)  # entries that share a scale where quantisation has one per block
+from conceptrevive.detectors.evidence import Evidence, as_matrix, live, testable
+from conceptrevive.detectors.grid import on_grid
+from conceptrevive.detectors.tails import chi2_tail, poisson_tail
 
 #: Float formats from coarse to fine, and the relative step between their numbers.
-ROUNDINGS = {
-    torch.float8_e5m2: 2.0**-2,
-    torch.float8_e4m3fn: 2.0**-3,
-    torch.bfloat16: 2.0**-7,
-    torch.float16: 2.0**-10,
-}
+ROUNDINGS = {torch.bfloat16: 2.0**-7, torch.float16: 2.0**-10}
+
+UNDERFLOW = 2.0**-24  # float16's smallest step
+
+SUBNORMAL = 2.0**-14  # below, float16 has no other
+
+QUANTILES = 1 << 22  # entries that quantiles are taken of: torch allows no more than 2²⁴
 
 
-def rounding(weight: torch.Tensor) -> float:
-    """Relative step of the coarsest float format that holds every entry exactly: what arithmetic it may have been through."""
+def rounding(weight: Tensor) -> float:
+    """Relative step of the coarsest float format that holds every entry: arithmetic it may have
+    been through.
+    """
     for dtype, step in ROUNDINGS.items():
         if torch.equal(weight.to(dtype).to(weight.dtype), weight):
             return step
     return 2.0**-23
 
 
-def find_zeros(weight: torch.Tensor) -> Evidence:
-    """Scattered exact zeros beyond rounding, cancellation and underflow. Effect: their share of the live entries.
+def find_zeros(weight: Float[Tensor, "rows columns"]) -> Evidence:
+    """Scattered exact zeros beyond rounding, cancellation and underflow. Effect: their share of the
+    live entries.
 
-    Dead rows and columns are taken out first. A zero can arise from rounding to a grid, which puts half as many
-    entries on 0 as on its first two levels ±q, whatever q is, one for all or one per row, column or block; from sums that cancel, as often as entries lie within one
-    rounding step of a typical one; and from float16's smallest step, 2⁻²⁴, in any dtype, as weights change dtype.
-    Against a grid the rows (or columns) with a zero are counted; against the others all zeros but those of the twentieth of
-    rows and columns that has most. Blocks, triangles and tables of two values do not count.
+    Dead rows and columns are taken out first. A zero can arise from sums that cancel, as often as
+    entries lie within one rounding step of a typical one; and from float16's smallest step, 2⁻²⁴,
+    in any dtype, as weights change dtype. Counted are all zeros but those of the twentieth of rows
+    and columns that has most. Blocks, triangles and tables of two values do not count.
     """
     rows, columns = live(weight)
     kept = weight[rows][:, columns]
-    w = kept.abs().double()
-    if not testable(w):
+    if not testable(kept):
         return Evidence("zeros")
-    zero = w == 0
-    spread = min(int(zero.any(0).sum()), int(zero.any(1).sum()))
+    zero = kept == 0
     total = int(zero.sum())
-    detail = {
+    detail: dict[str, float] = {
         "zeros": total,
         "dead_rows": int((~rows).sum()),
         "dead_columns": int((~columns).sum()),
     }
-    if not spread:
+    if not total:
         return Evidence("zeros", detail=detail)
-    there = w[~zero]
-    level = _first_level(weight)
-    near, middle = torch.quantile(
-        there[: 1 << 22], torch.tensor([0.01, 0.5], dtype=w.dtype)
-    ).tolist()
-    step = max(2.0**-24, rounding(kept) * middle)
-    by_rounding = w.numel() * min(0.01 / near * step, 1.0)  # 1 % of the entries lie within ± near
-    beside = float((zero[:, 1:] & zero[:, :-1]).sum() / max(1, int(zero[:, :-1].sum())))
-    detail |= {"first_level": level, "by_rounding": by_rounding, "beside": beside}
-    blocks = 1 - beside < (1 - total / w.numel()) / 2 and beside > 0.9
-    if blocks or level + int((there == there.max()).sum()) >= len(there):
+    explained = zeros_by_rounding(kept)
+    detail |= {"by_rounding": explained, "beside": _beside(zero)}
+    if _structured(kept, zero):
         return Evidence("zeros", detail=detail | {"structured": 1})
+    there = kept.abs().double()[~zero][:QUANTILES]
+    detail["gap"] = float(torch.quantile(there, 0.001) / there.median())
     trimmed = zero[_usual(zero.sum(1))][:, _usual(zero.sum(0))].sum()
-    log_p = max(
-        binomial_tail(spread, spread + level, 1 / 3),
-        float(poisson_tail(trimmed, torch.tensor(by_rounding))),
-    )
-    detail["gap"] = float(torch.quantile(there[: 1 << 22], 0.001) / middle)
-    return Evidence("zeros", log_p, total / w.numel(), detail)
+    log_p = float(poisson_tail(trimmed, torch.tensor(explained)))
+    return Evidence("zeros", log_p, total / kept.numel(), detail)
 
 
-def _first_level(weight: torch.Tensor) -> int:
-    """Entries on the first level above 0 of a grid: the matrix's own, or those of its rows, columns or blocks.
-
-    Of rows, columns and blocks the smallest magnitude counts only where it stands more than once.
+def zeros_by_rounding(weight: Float[Tensor, "rows columns"]) -> float:
+    """How many exact zeros cancelling sums and underflow explain in a matrix with other entries; an
+    expectation.
     """
-    v = weight.abs().float()
-    v = v.masked_fill(v == 0, math.inf)
-    most = int((v == v.min()).sum())
-    blocks = [x.reshape(-1, size) for x in (v, v.T) for size in BLOCKS if v.numel() % size == 0]
-    for groups in (v, v.T, *blocks):
-        least = groups.amin(1, keepdim=True)
-        again = ((groups == least) & torch.isfinite(least)).sum(1) - 1
-        most = max(most, int(again.clamp_min(0).sum()))
-    return most
+    there = weight.abs().double()
+    there = there[there != 0][:QUANTILES]
+    near, middle = torch.quantile(there, torch.tensor([0.01, 0.5], dtype=there.dtype)).tolist()
+    step = rounding(weight) * middle
+    if _may_have_been_half(there):
+        step = max(step, UNDERFLOW)
+        near = max(near, 8 * UNDERFLOW)  # below, float16's own steps are too wide for a density
+    density = float((there <= near).double().mean()) / near
+    return float(weight.numel() * min(density * step, 1.0))
 
 
-def _usual(count: torch.Tensor) -> torch.Tensor:
+def _may_have_been_half(magnitudes: Float[Tensor, " entries"]) -> bool:
+    """Whether the small ones are multiples of float16's smallest step, or of a 16th of it after a
+    scale or a mean.
+    """
+    steps = magnitudes[magnitudes < SUBNORMAL] * (16 / UNDERFLOW)
+    return bool((steps == steps.round()).all())
+
+
+def natural_zeros(weight: Tensor) -> str:
+    """Why a tensor's exact zeros need not come from pruning, in words for a message; "" where
+    nothing explains them.
+
+    What explains all of them: no other value (an adapter's fresh B), whole rows or columns
+    (padding, tokens never seen), a quantisation grid, or rounding that leaves as many.
+    """
+    w = as_matrix(weight)
+    rows, columns = live(w)
+    kept = w[rows][:, columns]
+    zeros = int((kept == 0).sum())
+    if not kept.numel():
+        return "all its entries are 0, as in an adapter that was never trained"
+    if not zeros:
+        return (
+            "its zeros fill whole rows or columns"
+            if len(kept) < len(w) or kept.shape != w.shape
+            else "it has none"
+        )
+    if on_grid(kept):
+        return "its values lie on a quantisation grid, which puts many on 0"
+    if zeros <= zeros_by_rounding(kept):
+        return f"they are {zeros}, no more than rounding leaves"
+    return ""
+
+
+def pruned_zeros(weight: Float[Tensor, "rows columns"]) -> Bool[Tensor, "rows columns"]:
+    """The exact zeros that pruning must have left, True = pruned; none where `natural_zeros`
+    explains them.
+    """
+    return torch.zeros_like(weight, dtype=torch.bool) if natural_zeros(weight) else weight == 0
+
+
+def _beside(zero: Bool[Tensor, "rows columns"]) -> float:
+    """Share of zeros whose left neighbour's zero goes on in them."""
+    return float((zero[:, 1:] & zero[:, :-1]).sum() / max(1, int(zero[:, :-1].sum())))
+
+
+def _structured(weight: Float[Tensor, "rows columns"], zero: Bool[Tensor, "rows columns"]) -> bool:
+    """Whether zeros stand in blocks or triangles, or the matrix knows only two magnitudes."""
+    beside = _beside(zero)
+    if beside > 0.9 and 1 - beside < (1 - float(zero.double().mean())) / 2:
+        return True
+    there = weight.abs()[~zero]
+    return bool(((there == there.min()) | (there == there.max())).all())
+
+
+def _usual(count: Int[Tensor, " lines"]) -> Int[Tensor, " some"]:
     """Indices without the twentieth (at least one) of the largest counts."""
     return count.argsort()[: len(count) - max(1, len(count) // 20)]
 
 
-def fingerprint(zero: torch.Tensor) -> dict[str, float]:
-    """How zeros lie: Wanda's choice (so many per row, of the best columns) has even rows and favoured columns.
+def fingerprint(zero: Bool[Tensor, "rows columns"]) -> dict[str, float]:
+    """How zeros lie: Wanda's choice (so many per row, of the best columns) has even rows and
+    favoured columns.
 
     Args:
-        zero: bool (rows, columns), True = zero.
+        zero: True = zero.
 
-    Returns:
-        rows, columns: variance of the counts over what independent zeros give, for rows given the columns' shares;
-        rows_log_p, columns_log_p; "wanda" 1 if rows are evener and columns less even than chance, both at 0.001.
+    Returns: rows, columns: variance of the counts over what independent zeros give, for rows given
+        the columns' shares; rows_log_p, columns_log_p; "wanda" 1 if rows are evener and columns
+        less even than chance, both at 0.001.
     """
     z = zero.double()
     share = z.mean(0)

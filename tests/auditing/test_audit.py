@@ -1,4 +1,6 @@
-"""The audit on whole checkpoints: its verdicts, its exit codes, and that nothing but values moves them."""
+"""The audit on whole checkpoints: its verdicts, its exit codes, and that nothing but values moves
+them.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,11 @@ from safetensors.torch import load_file, save_file
 
 import conceptrevive as cr
 from conceptrevive.auditing.difference import difference
-from conceptrevive.auditing.measurement import ENTRIES, choose, decide
 from conceptrevive.auditing.report import clean as shown
 from conceptrevive.auditing.scan import scan
-from conceptrevive.auditing.verdict import NOTHING, PRUNING, REVIVAL, audit
+from conceptrevive.auditing.selection import ENTRIES, choose
+from conceptrevive.auditing.significance import decide
+from conceptrevive.auditing.verdict import NOTHING, PRUNING, REVIVAL, UNTOLD, audit
 from conceptrevive.checkpoints.headers import read_header
 from conceptrevive.cli import main
 from conceptrevive.detectors.evidence import Evidence
@@ -26,7 +29,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def model(dtype=torch.float16, layers=4, seed=0):
-    """Attention-like, feed-forward and convolution weights, norms, and an embedding with rows never used."""
+    """Attention-like, feed-forward and convolution weights, norms, and an embedding with rows never
+    used.
+    """
     out = {}
     for i in range(layers):
         out[f"blocks.{i}.ff.net.2.weight"] = clean(seed + 10 * i, 48, 192, dtype)
@@ -85,7 +90,8 @@ def test_verdict_and_exit_code(tmp_path, kind, dtype, capsys):
     path = saved(tmp_path, edited(kind, dtype))
     assert main(["audit", str(path), "--json"]) == int(kind != "clean")
     report = json.loads(capsys.readouterr().out)
-    # In bfloat16 sums that cancel explain as many zeros, outside the fullest columns, as half a revival leaves there.
+    # In bfloat16 sums that cancel explain as many zeros, outside the fullest columns, as half a
+    # revival leaves there.
     unsure = kind == "half revived" and dtype == torch.bfloat16
     assert tuple(report["verdict"]) == ((REVIVAL,) if unsure else VERDICTS[kind])
     found = {
@@ -110,7 +116,7 @@ def test_only_values_count(tmp_path):
 
 
 def test_clean_checkpoints_are_not_flagged(tmp_path):
-    """Twenty-four of them: a detector that flags one in ten at random passes with probability 0.08."""
+    """Of 24: a detector that flags one in ten at random passes with probability 0.08."""
     dtypes = [torch.float32, torch.float16, torch.bfloat16]
     flagged = [
         (audit(saved(tmp_path, model(dtypes[s % 3], 2, 100 * s)))).exit_code for s in range(24)
@@ -133,7 +139,7 @@ def test_what_could_not_be_told_is_said(tmp_path):
     assert any("noise fills" in u for u in report.unknown) and any(
         "sampled magnitudes" in u for u in report.unknown
     )
-    assert any("1 tensors of integers" in u for u in report.unknown)
+    assert "1 tensor of I64 (whole numbers), not read: steps" in report.unknown
 
 
 def test_benign_zeros_are_notes(tmp_path):
@@ -165,15 +171,15 @@ def test_grids_are_noted_and_said_to_hide(tmp_path):
         step = x.abs().amax(1, keepdim=True) / 7
         w[n] = (x / step).round().clamp(-8, 7) * step
     report = audit(saved(tmp_path, w))
-    assert report.verdict == (NOTHING,)
+    assert report.verdict == (UNTOLD,) and report.exit_code == 2
     assert (
-        set(next(f for f in report.findings if f.title == "coarse grid").layers)
+        set(next(f for f in report.findings if f.title == "quantisation grid").layers)
         == candidates(w).keys()
     )
-    assert any("coarse grid" in u for u in report.unknown)
+    assert any("4 of 14 matrices lie on a quantisation grid" in u for u in report.unknown)
 
 
-# --- base -------------------------------------------------------------------------------------------------------------
+# --- base --------------------
 
 
 @pytest.mark.parametrize(
@@ -238,7 +244,7 @@ def test_difference_by_hand():
     assert difference("w", new, old).kind == "" and difference("w", old, old).changed == 0
 
 
-# --- choice, sharding, decisions --------------------------------------------------------------------------------------
+# --- choice, sharding, decisions --------------------
 
 
 def test_suspicious_matrices_come_first_and_deep_takes_all(tmp_path):
@@ -327,7 +333,11 @@ def test_tensors_without_entries_are_passed_over(tmp_path):
         "c": torch.tensor(1.0),
         "d": torch.empty(0),
     }
-    assert (audit(saved(tmp_path, w))).exit_code == 0
+    report = audit(saved(tmp_path, w))
+    assert report.verdict == (UNTOLD,) and report.exit_code == 2
+    assert report.unknown == (
+        "nothing could be tested: there is no matrix of floating-point weights of at least 4 × 4",
+    )
     assert (audit(saved(tmp_path, w | edited("pruned")))).exit_code == 1
 
 
@@ -339,7 +349,7 @@ def test_significance_and_size_are_both_needed():
     assert decide([[strong], [small], [weak]], 500, limits) == [("noise",), (), ()]
 
 
-# --- scan -------------------------------------------------------------------------------------------------------------
+# --- scan --------------------
 
 
 @pytest.mark.parametrize(
@@ -383,7 +393,7 @@ def test_scan_counts_what_is_there(tmp_path, dtype, threads, monkeypatch):
     )
 
 
-# --- report -----------------------------------------------------------------------------------------------------------
+# --- report --------------------
 
 
 class Reader(HTMLParser):
