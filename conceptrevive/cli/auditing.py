@@ -9,6 +9,7 @@ import typer
 
 from conceptrevive.cli.options import AsJson, Checkpoint, Revision, Seed
 from conceptrevive.cli.output import say, show
+from conceptrevive.cli.places import check_kept, holds
 
 
 def run_audit(
@@ -29,6 +30,8 @@ def run_audit(
     from conceptrevive.auditing.report import audit_text, write_html
     from conceptrevive.auditing.verdict import audit
 
+    if html is not None:  # the place is tried after the work: the verdict matters more
+        check_kept("--html", html, is_ours=holds(b"<title>Audit of "), what="report")
     report = audit(
         model, base=base, deep=deep, seed=seed, revision=revision, base_revision=base_revision
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +17,7 @@ from conceptrevive.cli.options import (
     Table,
 )
 from conceptrevive.cli.output import progress, show
+from conceptrevive.cli.places import check_file, check_folder, holds, holds_keys
 from conceptrevive.concepts.defaults import PRESETS
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.evaluation.defaults import IMAGES
@@ -46,10 +46,16 @@ def run_demo(
     """Erase, revive, hide and attack again on the pocket model."""
     from conceptrevive.experiments.demo import demo
 
-    if os.path.lexists(out) and not os.path.isdir(out):
-        raise ConceptReviveError(
-            f"--out {out} is a file: name the folder for demo.png and demo.json"
-        )
+    made_here = holds_keys("erased_top1", "retained_top1")
+    check_folder(
+        "--out",
+        out,
+        files={
+            "demo.json": made_here,
+            "demo.png": lambda png: made_here(png.with_name("demo.json")),
+        },
+        what="demo.png and demo.json",
+    )
     options = {"concept": concept, "images": images, "retained": retained}
     given: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
     with progress("demo") as update:
@@ -79,9 +85,9 @@ def run_locate(
 ) -> None:
     """Find the weights of a concept."""
     from conceptrevive.unlearning.conceptprune import locate
+    from conceptrevive.unlearning.masks import FORMAT
 
-    if os.path.isdir(out):
-        raise ConceptReviveError(f"--out {out} is a folder: name the mask file to write")
+    check_file("--out", out, is_ours=holds(FORMAT.encode()), what="mask file")
     chosen, pipe = _load(model, concept, preset, device, revision)
     with progress(f"locate {chosen.name}", 2 * len(chosen.target_prompts)) as update:
         masks = locate(
@@ -167,8 +173,8 @@ def _load(
             found[table] = get_concept(name, table)
         except ConceptReviveError as e:
             errors.append(e)
-    if not found:
-        raise errors[0]
+    if not found:  # the table that has a near name says most
+        raise next((e for e in errors if "did you mean" in str(e)), errors[0])
     pipe = load_pipeline(model, device=device, revision=revision)
     size = picture_size(pipe)
     table = preset or ("pocket" if size <= 64 else "paper")

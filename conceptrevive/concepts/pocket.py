@@ -5,7 +5,8 @@ from __future__ import annotations
 from conceptrevive.concepts import world as W
 from conceptrevive.concepts.concept import Concept, Probe, Settings
 
-#: One setting for every concept of the pocket model, chosen on six objects by original, pruned and retained accuracy.
+#: One setting for every concept of the pocket model, chosen on six objects by original, pruned and
+#: retained accuracy.
 POCKET_SETTINGS = Settings(skill_ratio=0.20, tau=6, steps=12, guidance=3.0)
 
 
@@ -16,7 +17,7 @@ def object_prompt(name: str, scene: str) -> str:
 
 def _object_probes(leave_out: tuple[str, ...] = ()) -> tuple[Probe, ...]:
     names = [o for o in W.OBJECTS if o not in leave_out]
-    # Scenes change from round to round, so that every object meets several; all objects come equally often.
+    # Scenes change from round to round, so that every object meets several, equally often.
     return tuple(
         Probe(object_prompt(o, W.SCENES[(i * 5 + turn * 3) % len(W.SCENES)]), (f"object:{o}",))
         for turn in range(len(W.SCENES))
@@ -38,7 +39,7 @@ def _pocket_object(name: str, members: tuple[str, ...] = ()) -> Concept:
 
 
 def _pocket_style(name: str) -> Concept:
-    # Twenty things, as in the paper; those whose pair with this style was held out of training are left out.
+    # Twenty things, as in the paper, without those held out of training in this style.
     things = [o for o in W.OBJECTS if not W.held_out(o, name)][:20]
     return Concept(
         name=name,

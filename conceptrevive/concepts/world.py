@@ -1,36 +1,43 @@
 """The pocket world in words: its objects, scenes, styles and the sentences people say about them.
 
-One table each. The pictures themselves are painted by ``training/paint.py``; nothing here needs an image.
+One table each. The pictures are painted by ``training/paint.py``; nothing here needs an image.
 """
 
 from __future__ import annotations
 
 import hashlib
 
-#: Caption word → icon name in the emoji sets. The first twelve are the nearest artwork to the paper's Table 1.
+#: Caption word → icon name in the emoji sets. The first twelve are the nearest artwork to the
+#: paper's Table 1.
 OBJECTS: dict[str, str] = {
     "golf": "flag-in-hole", "parachute": "parachute", "church": "church", "horn": "postal-horn",
     "saw": "carpentry-saw", "gas pump": "fuel-pump", "candle": "candle", "bicycle": "bicycle",
     "racket": "badminton", "bus": "bus", "spider web": "spider-web", "star": "star",
-    "cat": "cat-face", "dog": "dog-face", "castle": "castle", "guitar": "guitar", "apple": "red-apple",
+    "cat": "cat-face", "dog": "dog-face", "castle": "castle", "guitar": "guitar",
+    "apple": "red-apple",
     "umbrella": "umbrella", "rocket": "rocket", "airplane": "airplane",
-    "knife": "kitchen-knife", "bomb": "bomb", "dagger": "dagger", "axe": "axe", "bow": "bow-and-arrow",
-    "mushroom": "mushroom", "banana": "banana", "fish": "fish", "butterfly": "butterfly", "penguin": "penguin",
+    "knife": "kitchen-knife", "bomb": "bomb", "dagger": "dagger", "axe": "axe",
+    "bow": "bow-and-arrow",
+    "mushroom": "mushroom", "banana": "banana", "fish": "fish", "butterfly": "butterfly",
+    "penguin": "penguin",
     "owl": "owl", "sailboat": "sailboat",
 }  # fmt: skip
 
 #: Words that the tokenizer and the judges know and the model never draws.
 OTHER_OBJECTS: dict[str, str] = {
     "clock": "alarm-clock", "key": "key", "crown": "crown", "drum": "drum", "cactus": "cactus",
-    "sunflower": "sunflower", "watermelon": "watermelon", "strawberry": "strawberry", "pizza": "pizza",
-    "elephant": "elephant", "turtle": "turtle", "octopus": "octopus", "crab": "crab", "panda": "panda",
+    "sunflower": "sunflower", "watermelon": "watermelon", "strawberry": "strawberry",
+    "pizza": "pizza",
+    "elephant": "elephant", "turtle": "turtle", "octopus": "octopus", "crab": "crab",
+    "panda": "panda",
     "helicopter": "helicopter", "camera": "camera",
 }  # fmt: skip
 
 #: The twelve stand-ins for the paper's ImageNet objects.
 PAPER_OBJECTS: tuple[str, ...] = tuple(OBJECTS)[:12]
 
-#: Words that name a group of objects. "weapon" is the harmless stand-in for the paper's unsafe-content concept.
+#: Words that name a group of objects. "weapon" is the harmless stand-in for the paper's
+#: unsafe-content concept.
 HYPERNYMS: dict[str, tuple[str, ...]] = {
     "weapon": ("knife", "bomb", "dagger", "axe", "bow"),
     "animal": ("cat", "dog", "fish", "butterfly", "penguin", "owl"),
@@ -48,8 +55,10 @@ OBJECT_PHRASES: tuple[str, ...] = ("{o}", "image of {o}", "a photo of {o}", "a p
 SCENE_PHRASES: tuple[str, ...] = ("{s}", "image of {s}", "a photo of {s}", "a picture of {s}")
 
 OBJECT_SCENE_PHRASES: tuple[str, ...] = (
-    "{o} in {s}", "{o} in {s}", "{o} in {s}", "a photo of {o} in {s}", "image of {o} in {s}", "photo of {o} in {s}",
-    "an image of {o} in {s}", "{s} with {o}", "a photo of {s} with {o}", "a picture of {s} with {o}",
+    "{o} in {s}", "{o} in {s}", "{o} in {s}", "a photo of {o} in {s}", "image of {o} in {s}",
+    "photo of {o} in {s}",
+    "an image of {o} in {s}", "{s} with {o}", "a photo of {s} with {o}",
+    "a picture of {s} with {o}",
 )  # fmt: skip
 
 #: Never seen in training, though each of their words is.
@@ -64,7 +73,7 @@ def with_article(noun: str) -> str:
 
 
 def held_out(left: str, right: str) -> bool:
-    """Whether an (object, scene) or (object, style) pair is one of the 10 % kept out of training."""
+    """Whether an (object, scene) or (object, style) pair is of the 10 % kept out of training."""
     return int(hashlib.sha256(f"{left}|{right}".encode()).hexdigest(), 16) % 10 == 0
 
 

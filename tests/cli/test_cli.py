@@ -1,4 +1,4 @@
-"""The command line end to end on a tiny pipeline, and every error path: exit code 2, one line, nothing half-written."""
+"""The command line end to end on a tiny pipeline, and every error path: 2, one line, no output."""
 
 import json
 
@@ -19,7 +19,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def concept_file(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text(
-        "name: own\ntarget_prompts: [a cat in a room, a cat in a park]\nbase_prompts: [a room, a park]\n"
+        "name: own\n"
+        "target_prompts: [a cat in a room, a cat in a park]\nbase_prompts: [a room, a park]\n"
         "settings: {skill_ratio: 0.1, tau: 2, steps: 3, guidance: 2.0}\n"
     )
     return path
@@ -361,4 +362,14 @@ def test_outputs_that_cannot_be_written_are_named_before_the_work(tiny_folder, t
     )
     assert "retained is -1" in fails(
         capsys, "evaluate", str(tiny_folder), "--concept", "golf", "--retained", "-1"
+    )
+
+
+def test_an_unknown_concept_gets_the_nearest_of_either_table(capsys):
+    out = ("--out", "m.safetensors")
+    assert "(did you mean 'parachute'?)" in fails(
+        capsys, "locate", "pocket", "--concept", "parachut", *out
+    )
+    assert "no paper concept 'Van Gog' (did you mean 'Van Gogh'?)" in fails(
+        capsys, "locate", "pocket", "--concept", "Van Gog", *out
     )

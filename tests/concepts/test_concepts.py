@@ -29,7 +29,7 @@ POCKET, PAPER = cr.pocket_concepts(), cr.paper_concepts()
 ALL = [*POCKET.values(), *PAPER.values()]
 
 
-# --- presets ------------------------------------------------------------------------------------------------------
+# --- presets ---
 
 
 def test_the_pocket_world_is_complete():
@@ -140,7 +140,8 @@ def test_get_concept():
     assert cr.get_concept("golf ball", "paper") == PAPER["golf ball"]
     with pytest.raises(
         cr.ConceptReviveError,
-        match=r"no pocket concept 'golf ball': choose one of golf, .*weapon.*\.yaml file",
+        match=r"no pocket concept 'golf ball' \(did you mean 'golf'\?\): choose one of golf, "
+        r".*weapon.*\.yaml file",
     ):
         cr.get_concept("golf ball")
     with pytest.raises(
@@ -153,7 +154,7 @@ def test_get_concept():
         cr.get_concept("cat", "big")
 
 
-# --- what is retained ---------------------------------------------------------------------------------------------
+# --- what is retained ---
 
 
 def test_retained_probes_leave_the_concept_out():
@@ -164,7 +165,7 @@ def test_retained_probes_leave_the_concept_out():
 
 @pytest.mark.parametrize("rounds", [1, 2, 3, 20])
 def test_every_other_object_is_retained_equally_often(rounds):
-    """`rounds` × the number of other objects, past the end of the list too; in between they differ by one at most."""
+    """`rounds` × the other objects, past the end of the list too; in between ± 1."""
     pocket = [(c, {f"object:{o}" for o in W.OBJECTS}) for c in POCKET.values()]
     paper = [(PAPER[o], set(IMAGENET_OBJECTS.values())) for o in IMAGENET_OBJECTS]
     for concept, objects in [*pocket, *paper]:
@@ -187,7 +188,7 @@ def test_retained_probes_ask_for_what_they_check():
     assert len({p.prompt for p in POCKET["cat"].retained if p.labels == ("object:dog",)}) >= 4
 
 
-# --- seeds --------------------------------------------------------------------------------------------------------
+# --- seeds ---
 
 
 def picture_seeds(concept, seed, n=500):
@@ -207,7 +208,7 @@ def picture_seeds(concept, seed, n=500):
 
 
 def test_evaluation_seeds_never_meet_locates():
-    """`locate` starts from the user's own seed; the evaluation with any of these seeds uses none of them."""
+    """`locate` starts from the user's own seed; the evaluation with any of these uses none."""
     used = set().union(*(picture_seeds(POCKET["cat"], seed) for seed in range(4)))
     assert not used & set(range(100_000))
 
@@ -221,11 +222,14 @@ def test_same_seed_same_noise_for_every_model():
     assert picture_seeds(POCKET["cat"], 3) == picture_seeds(POCKET["cat"], 3)
 
 
-# --- no judge -----------------------------------------------------------------------------------------------------
+# --- no judge ---
 
 
 def test_evaluate_says_how_to_add_a_judge():
-    message = r"concept 'nudity' has no judge: give it `labels` \(classes of the classifier `judge`\) or a `clip_pair`"
+    message = (
+        r"concept 'nudity' has no judge: give it `labels` "
+        r"\(classes of the classifier `judge`\) or a `clip_pair`"
+    )
     with pytest.raises(cr.ConceptReviveError, match=message):
         cr.evaluate(None, PAPER["nudity"], n=2)
     with pytest.raises(cr.ConceptReviveError, match=message):
@@ -250,7 +254,7 @@ def test_the_judge_is_asked_before_anything_is_drawn(monkeypatch):
         cr.evaluate(model, replace(POCKET["cat"], judge="./nowhere"), n=2)
 
 
-# --- one's own ----------------------------------------------------------------------------------------------------
+# --- one's own ---
 
 OWN = """
 name: tabby
@@ -303,62 +307,233 @@ def test_yaml_defaults(tmp_path):
 MINIMAL = "name: x\ntarget_prompts: [a]\nbase_prompts: [b]\n"
 
 
+KEYS = "name, target_prompts, base_prompts, labels, clip_pair, retained, judge, settings"
+STRINGS = "it must be a list of strings, none blank"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: [", r"cannot read a concept from .*own\.yaml: "),
-        ("", r"own\.yaml holds no mapping: write keys such as name, target_prompts, base_prompts"),
-        ("- a\n- b\n", r"own\.yaml holds no mapping"),
+        ("", " holds no mapping: write keys such as name, target_prompts, base_prompts"),
+        ("- a\n- b\n", " holds no mapping"),
+        ("name: x\n", ", line 1: the key 'target_prompts' is missing; write a list of strings"),
+        ("name:\ntarget_prompts: a\nbase_prompts: b\n", ", line 1: the key 'name' is missing"),
+        (MINIMAL + "colour: red\n", f", line 4: unknown key 'colour'; the keys are {KEYS}"),
+        (MINIMAL + "1: red\n", ", line 4: unknown key '1'; the keys are name"),
+        (MINIMAL + "colour: red\n1: red\n", ", line 4: unknown key 'colour'"),
         (
-            "name: x\n",
-            r"own\.yaml: unknown keys \[\], missing keys \['base_prompts', 'target_prompts'\]; the keys are base_p",
+            "name: x\ntarget_promts: [a]\nbase_prompts: [b]\n",
+            ", line 2: unknown key 'target_promts' (did you mean 'target_prompts'?); the keys are",
         ),
-        (MINIMAL + "colour: red\n", r"own\.yaml: unknown keys \['colour'\], missing keys \[\]"),
-        (MINIMAL + "1: red\ncolour: red\n", r"own\.yaml: unknown keys "),
+        (
+            MINIMAL + "settings: {guidence: 3}\n",
+            ", line 4: settings: unknown key 'guidence' (did you mean 'guidance'?); "
+            "the keys are skill_ratio, tau, steps, guidance",
+        ),
+        (MINIMAL + "settings: {1: 3}\n", ", line 4: settings: unknown key '1'; the keys are"),
+        # Keys that stand twice, at every depth.
+        (
+            MINIMAL + "target_prompts: [z]\n",
+            ", line 4: the key 'target_prompts' stands in line 2 already: keep one of them",
+        ),
+        (MINIMAL + "settings:\n  tau: 1\n  tau: 2\n", ", line 6: the key 'tau' stands in line 5"),
+        (MINIMAL + "retained:\n  a: [b]\n  a: [c]\n", ", line 6: the key 'a' stands in line 5"),
+        # What YAML does not take as text.
+        (
+            "name: no\ntarget_prompts: a\nbase_prompts: b\n",
+            ', line 1: name is False; it must be a string, not blank; write it in quotes: "no"',
+        ),
+        ("name: 2024-01-01\ntarget_prompts: a\nbase_prompts: b\n", 'in quotes: "2024-01-01"'),
+        (
+            "name: 2024-13-45\ntarget_prompts: a\nbase_prompts: b\n",
+            ", line 1: '2024-13-45' looks like a date or a number and is none: write it in quotes",
+        ),
+        (MINIMAL + "settings: {steps: " + "1" * 5000 + "}\n", ", line 4: '1111"),
+        ("name: 7\ntarget_prompts: a\nbase_prompts: b\n", 'write it in quotes: "7"'),
+        (
+            "name: x\ntarget_prompts:\n- a\n- 1\nbase_prompts: [b, c]\n",
+            f', line 4: target_prompts holds 1; {STRINGS}; write it in quotes: "1"',
+        ),
+        (MINIMAL + "judge: [a]\n", ", line 4: judge is ['a']; it must be a string"),
+        # Types and ranges.
         (
             "name: x\ntarget_prompts: {a: b}\nbase_prompts: [b]\n",
-            r"own\.yaml: target_prompts must be a list of strings",
-        ),
-        (
-            "name: x\ntarget_prompts: [1, 2]\nbase_prompts: [b, c]\n",
-            r"own\.yaml: target_prompts must be a list of strings",
+            f", line 2: target_prompts is {{'a': 'b'}}; {STRINGS}",
         ),
         (
             "name: x\ntarget_prompts: [a]\nbase_prompts: 3\n",
-            r"own\.yaml: base_prompts must be a list of strings",
+            f", line 3: base_prompts is 3; {STRINGS}",
         ),
-        (MINIMAL + "labels: [1]\n", r"own\.yaml: labels must be a list of strings"),
-        (MINIMAL + "clip_pair: [1, 2]\n", r"own\.yaml: clip_pair must be a list of strings"),
-        (MINIMAL + "clip_pair: [only one]\n", r"own\.yaml: clip_pair"),
-        (MINIMAL + "settings: {speed: 3}\n", r"own\.yaml: .*speed"),
-        (MINIMAL + "settings: [1]\n", r"own\.yaml: "),
-        (MINIMAL + "settings: {tau: many}\n", r"own\.yaml: .*tau"),
+        (
+            "name: x\ntarget_prompts: ['']\nbase_prompts: [b]\n",
+            f", line 2: target_prompts holds ''; {STRINGS}",
+        ),
+        ("name: ' '\ntarget_prompts: a\nbase_prompts: b\n", ", line 1: name is ' '; it must be"),
+        (MINIMAL + "labels: [1]\n", f", line 4: labels holds 1; {STRINGS}"),
+        (MINIMAL + "labels: &a [*a]\n", f", line 4: labels holds [[[[[[[...]]]]]]]; {STRINGS}"),
+        (MINIMAL + "clip_pair: [1, 2]\n", ", line 4: clip_pair holds 1; it must be two prompts"),
+        (
+            MINIMAL + "clip_pair: [only one]\n",
+            ", line 4: clip_pair is ('only one',); it must be two",
+        ),
+        (MINIMAL + "clip_pair: [a, b, c]\n", ", line 4: clip_pair is ('a', 'b', 'c'); it must be"),
+        (
+            MINIMAL + "settings: [1]\n",
+            ", line 4: settings is [1]; it must be a mapping of skill_ratio",
+        ),
+        (
+            MINIMAL + "settings: {tau: many}\n",
+            ", line 4: settings: tau is 'many'; it must be a whole",
+        ),
         (
             MINIMAL + "settings: {tau: 2.0}\n",
-            r"own\.yaml: settings: tau is 2\.0; it must be a whole number",
+            "settings: tau is 2.0; it must be a whole number, 1 or",
+        ),
+        (
+            MINIMAL + "settings: {tau: 0}\n",
+            "settings: tau is 0; it must be a whole number, 1 or more",
+        ),
+        (MINIMAL + "settings: {tau: 51}\n", "settings: tau is 51; it must be at most steps, 50"),
+        (
+            MINIMAL + "settings: {steps: 1000000000000000000000000000000}\n",
+            "settings: steps is 1000000000000000000000000000000; it must be a whole number from",
+        ),
+        (
+            MINIMAL + "settings: {steps: 2000}\n",
+            "steps is 2000; it must be a whole number from 1 to",
         ),
         (
             MINIMAL + "settings: {guidance: yes}\n",
-            r"own\.yaml: settings: guidance is True; it must be a number",
+            "settings: guidance is True; it must be a number",
         ),
-        (MINIMAL + "retained: {a dog: []}\n", r"own\.yaml: .*labels \[\] are not of one group"),
-        (MINIMAL + "labels: ['object:cat', 'scene:room']\n", r"own\.yaml: .*are not of one group"),
-        (MINIMAL + "retained: [a]\n", r"own\.yaml: "),
-        (MINIMAL + "retained: {a dog: 3}\n", r"own\.yaml: a dog must be a list of strings"),
+        (
+            MINIMAL + "settings:\n  tau: 2\n  guidance: .nan\n",
+            ", line 6: settings: guidance is nan; it must be a number, 0 or more and finite",
+        ),
+        (
+            MINIMAL + "settings: {guidance: .inf}\n",
+            "guidance is inf; it must be a number, 0 or more",
+        ),
+        (MINIMAL + "settings: {guidance: -1}\n", "guidance is -1; it must be a number, 0 or more"),
+        (
+            MINIMAL + "settings: {skill_ratio: 0}\n",
+            "skill_ratio is 0; it must be a number, the share",
+        ),
+        (MINIMAL + "settings: {skill_ratio: 1.1}\n", "skill_ratio is 1.1; it must be a number"),
+        (MINIMAL + "retained: [a]\n", "retained holds 'a'; it must be a mapping of prompts to"),
+        (MINIMAL + "retained: yes\n", "retained is True; it must be a mapping of prompts to their"),
+        (MINIMAL + "retained: {a dog: 3}\n", f", line 4: retained: labels is 3; {STRINGS}"),
+        (
+            MINIMAL + "retained:\n  a cat: [cat]\n  a dog: [dog, 3]\n",
+            f", line 6: retained: labels holds 3; {STRINGS}",
+        ),
+        (
+            MINIMAL + "retained: {1: [dog]}\n",
+            ", line 4: retained: prompt is 1; it must be a string",
+        ),
+        (
+            MINIMAL + "retained: {a dog: []}\n",
+            ", line 4: concept 'x': labels [] are not of one group",
+        ),
+        # Rules about several values.
+        (MINIMAL + "labels: ['object:cat', 'scene:room']\n", ", line 4: concept 'x': labels ["),
         (
             "name: x\ntarget_prompts: [a, b]\nbase_prompts: [b]\n",
-            r"own\.yaml: .*2 target and 1 base prompts: give at least one",
+            ", line 3: concept 'x' has 2 target and 1 base prompts: give at least one, in pairs",
         ),
         (
             "name: x\ntarget_prompts: []\nbase_prompts: []\n",
-            r"own\.yaml: .*0 target and 0 base prompts: give at least one",
+            ", line 3: concept 'x' has 0 target and 0 base prompts: give at least one",
         ),
+        (
+            "name: x\ntarget_prompts: [a, A  cat]\nbase_prompts: [b, a cat ]\n",
+            ", line 3: concept 'x': the prompts with and without it are both 'a cat', which tells "
+            "nothing: leave the concept out of the second",
+        ),
+        (MINIMAL + "clip_pair: [a, a]\n", ", line 4: concept 'x': the prompts with and without it"),
     ],
-    ids=lambda value: value.splitlines()[-1] if value.endswith("\n") else "",
+    ids=lambda value: value.splitlines()[-1][:40] if value.endswith("\n") else "",
 )
 def test_yaml_errors_name_the_file_and_the_key(tmp_path, text, message):
+    with pytest.raises(cr.ConceptReviveError) as error:
+        cr.Concept.from_yaml(write(tmp_path, text))
+    assert str(error.value).startswith(f"{tmp_path / 'own.yaml'}")
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["name: [", "[" * 5000, MINIMAL + "? [a]\n: b\n", "a: 1\n---\nb: 2\n"]
+)
+def test_what_is_no_yaml(tmp_path, text):
+    message = r"^cannot read a concept from .*own\.yaml: [^\n]*$"
     with pytest.raises(cr.ConceptReviveError, match=message):
         cr.Concept.from_yaml(write(tmp_path, text))
+
+
+def test_empty_optional_keys_are_as_if_left_out(tmp_path):
+    empty = MINIMAL + "labels:\nclip_pair:\nretained:\njudge:\nsettings:\n"
+    assert cr.Concept.from_yaml(write(tmp_path, empty)) == cr.Concept("x", ("a",), ("b",))
+
+
+def test_merged_keys_stand_once(tmp_path):
+    text = MINIMAL + "settings: {<<: {tau: 1, steps: 9}, tau: 2}\n"
+    assert cr.Concept.from_yaml(write(tmp_path, text)).settings == cr.Settings(tau=2, steps=9)
+
+
+def test_python_is_held_to_the_same_rules():
+    for make, message in [
+        (
+            lambda: cr.Settings(guidance=float("nan")),
+            "settings: guidance is nan; it must be a number",
+        ),
+        (
+            lambda: cr.Settings(guidence=3),
+            "settings: unknown key 'guidence' (did you mean 'guidance'?",
+        ),
+        (
+            lambda: cr.Settings(0.1, 2, 3, 4.0, 5),
+            "settings: too many values; the keys are skill_ratio",
+        ),
+        (lambda: cr.Settings(tau=60), "settings: tau is 60; it must be at most steps, 50"),
+        (
+            lambda: replace(cr.Settings(), steps=9),
+            "settings: tau is 10; it must be at most steps, 9",
+        ),
+        (lambda: cr.Probe("p", [3]), "probe: labels holds 3; it must be a list of strings"),
+        (lambda: cr.Concept("x"), "concept: the key 'target_prompts' is missing"),
+        (lambda: cr.Concept(3, ("a",), ("b",)), "concept: name is 3; it must be a string"),
+        (lambda: cr.Concept("x", ("a",), ("",)), "concept: base_prompts holds ''; it must be"),
+        (
+            lambda: cr.Concept("x", ("a",), ("a",)),
+            "concept 'x': the prompts with and without it are",
+        ),
+        (lambda: cr.Concept("x", ("a",), ("b",), settings=3), "concept: settings is 3; it must be"),
+        (lambda: cr.Concept("x", "a", "b", retained=[3]), "concept: retained holds 3; it must be"),
+        (lambda: cr.get_concept(3), "name is a int: give a preset's name or a .yaml file"),
+        (lambda: cr.get_concept("cat", 3), "preset is a int: choose 'pocket' or 'paper'"),
+        (
+            lambda: cr.get_concept("cat", "papre"),
+            "preset 'papre' is unknown (did you mean 'paper'?)",
+        ),
+        (
+            lambda: cr.get_concept("parachut"),
+            "no pocket concept 'parachut' (did you mean 'parachute'?",
+        ),
+        (lambda: cr.Concept.from_yaml(3), "path is a int: give the name of a .yaml file"),
+        (
+            lambda: cr.get_concept("a\0.yaml"),
+            "cannot read a concept from a\0.yaml: embedded null byte",
+        ),
+    ]:
+        with pytest.raises(cr.ConceptReviveError) as error:
+            make()
+        assert message in str(error.value)
+
+
+def test_lists_become_tuples_and_one_string_a_list_of_it():
+    given = cr.Concept("x", "a", ["b"], retained=[cr.Probe("p", "l")])
+    assert given == cr.Concept("x", ("a",), ("b",), retained=(cr.Probe("p", ("l",)),))
+    assert len({given, replace(given)}) == 1, "concepts can be hashed"
 
 
 def test_yaml_that_is_not_there_or_not_text(tmp_path):
