@@ -13,6 +13,12 @@ BOOK := build/book
 NOTEBOOKS := build/notebooks.stamp
 SOURCES := $(wildcard notebooks/*.py notebooks/*.ipynb) $(shell find conceptrevive -name "*.py") $(shell find conceptrevive/assets -type f 2>/dev/null)
 
+# What is measured is shared by processes of one thread each; on GPUs, one process each. accelerate
+# starts more than one on a processor with --multi_gpu alone.
+PROCESSES ?= 2
+LAUNCH := OMP_NUM_THREADS=1 $(BIN)/accelerate launch --multi_gpu --num_processes $(PROCESSES) \
+	--num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0
+
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .PHONY: help demo test test-slow lint format sync notebooks book artwork train measure rates card pages bench solvers clean
@@ -101,7 +107,7 @@ train: $(FULL)
 measure: $(FULL)
 	test -d .artwork/node_modules/@iconify-json/noto || $(MAKE) artwork
 	$(BIN)/python -m training.quality $(if $(wildcard runs/control/config.json),--control runs/control) --out results/pocket/quality.json
-	$(BIN)/python -m conceptrevive.experiments.phenomenon --workers 2 --out results/pocket/phenomenon.json
+	$(LAUNCH) -m conceptrevive.experiments.phenomenon --out results/pocket/phenomenon.json
 	$(MAKE) card
 
 # The audit's false positives and power, and the limits that follow; goes on where it stopped.
@@ -122,7 +128,7 @@ bench: $(FULL)
 	$(BIN)/python -m pages.benchmarks
 
 solvers: $(FULL)
-	$(BIN)/python -m benchmarks.solvers --workers 2 $(ARGS)
+	$(LAUNCH) -m benchmarks.solvers $(ARGS)
 	$(BIN)/python -m pages.benchmarks
 
 clean:

@@ -34,31 +34,13 @@ from benchmarks.joint import complete_joint
 from benchmarks.matrices import SHAPES, SPECTRUM, concept_mask, structured
 from benchmarks.nuclear import complete_nuclear
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.experiments.provenance import code_digest
+from conceptrevive.experiments.sources import code_digest, module_of
 from conceptrevive.intervals import paired_difference
 from conceptrevive.models.pipeline import parse_device
 from conceptrevive.revival.completion.problems import Completion, working_device
 from conceptrevive.revival.completion.softimpute import soft_impute
 from conceptrevive.revival.completion.solvers import complete, complete_matrix
 
-#: Modules whose code is timed.
-CODE = (
-    "benchmarks.joint",
-    "benchmarks.matrices",
-    "benchmarks.nuclear",
-    *(
-        f"conceptrevive.revival.completion.{m}"
-        for m in (
-            "solvers",
-            "conditional",
-            "covariance",
-            "holdout",
-            "prior",
-            "problems",
-            "softimpute",
-        )
-    ),
-)
 OURS: dict[str, Callable[..., Completion]] = {
     "conditional": partial(complete_matrix, solver="conditional"),
     "prior": partial(complete_matrix, solver="prior"),
@@ -181,8 +163,13 @@ def all_layers(name: str, args, device: torch.device, single: list[dict]) -> lis
 
 
 def _settings(args) -> str:
-    """What rows depend on besides the machine: rows of other settings, or of other code, are measured again."""
-    return f"seed {args.seed}, {args.repeats} repeats, {args.sweeps} sweeps, limit {args.limit}, code {code_digest(CODE)}"
+    """What rows depend on besides the machine: others are measured again."""
+    solvers = (complete_matrix, complete_nuclear, complete_joint, soft_impute)
+    timed = {module_of(f) for f in (*solvers, structured, concept_mask)}
+    return (
+        f"seed {args.seed}, {args.repeats} repeats, {args.sweeps} sweeps, limit {args.limit}, "
+        f"code {code_digest(*sorted(timed))}"
+    )
 
 
 def _row(name, d, n, layers, solver: str, run: Run, args, device) -> dict:

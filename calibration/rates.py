@@ -37,7 +37,8 @@ from conceptrevive.detectors import evidence as answers
 from conceptrevive.detectors import grid, noise, repeats, tails, zeros
 from conceptrevive.detectors.evidence import GRID, Evidence, as_matrix, testable
 from conceptrevive.detectors.zeros import fingerprint
-from conceptrevive.experiments.provenance import provenance, short_hash, write_json
+from conceptrevive.experiments.provenance import provenance, write_json
+from conceptrevive.experiments.sources import short_hash
 from conceptrevive.files import ASSETS
 from conceptrevive.intervals import Rate
 from conceptrevive.unlearning.activations import column_norms

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import matplotlib.pyplot as plt
 import numpy as np
 
+from conceptrevive.experiments.table import Table
 from conceptrevive.figures import PALETTE, save_figure
 from pages.tables import LABELS, ROOT
 
 
-def spectra_figure(result: dict[str, Any]) -> None:
+def spectra_figure(result: Table) -> None:
     """Singular values of every layer, each divided by its largest."""
     fig, ax = plt.subplots(figsize=(6.5, 3.6))
     parts = {"down": PALETTE["original"], "mid": PALETTE["pruned"], "up": PALETTE["revived"]}
-    for name, layer in result["layers"].items():
-        s = np.array(layer["singular_values"])
+    for name, layer in result.layers.items():
+        s = np.array(layer.singular_values)
         ax.semilogy(
             np.arange(1, len(s) + 1),
             s / s[0],
@@ -33,7 +32,7 @@ def spectra_figure(result: dict[str, Any]) -> None:
     save_figure(fig, ROOT / "book/images/spectra.png")
 
 
-def phenomenon_figure(result: dict[str, Any]) -> None:
+def phenomenon_figure(result: Table) -> None:
     """Erased top-1 of each concept under the attack and its controls, with intervals."""
     shown = {
         "original": PALETTE["original"],
@@ -42,12 +41,13 @@ def phenomenon_figure(result: dict[str, Any]) -> None:
         "revived_paper": PALETTE["obfuscated"],
         "random_signs": PALETTE["control"],
     }
-    names = list(result["concepts"])
+    names = list(result.concepts)
     fig, ax = plt.subplots(figsize=(8, 0.42 * len(names) + 1.2))
     for j, (key, colour) in enumerate(shown.items()):
         y = np.arange(len(names)) + (j - 2) * 0.15
-        value = np.array([result["concepts"][n][key] for n in names])
-        low, high = np.array([result["concepts"][n][f"{key}_interval"] for n in names]).T
+        rates = [result.concepts[n].rates[key] for n in names]
+        value = np.array([rate.value for rate in rates])
+        low, high = np.array([rate.interval for rate in rates]).T
         error = (np.maximum(value - low, 0), np.maximum(high - value, 0))
         marker = "os^Dx"[j]
         ax.errorbar(

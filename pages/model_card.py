@@ -9,6 +9,7 @@ Reads `results/pocket/*.json`, writes `book/generated/*.md`, `book/images/phenom
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -16,6 +17,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from conceptrevive.concepts.world import PAPER_OBJECTS
+from conceptrevive.experiments.table import Pooled, Row, Table
 from conceptrevive.figures import theme
 from conceptrevive.models.pipeline import training_note
 from pages.card_figures import phenomenon_figure, spectra_figure
@@ -93,72 +95,72 @@ def quality(result: Result) -> str:
     return out + "\n" + table(["file", "sha256"], hashes)
 
 
-def phenomenon(result: Result) -> str:
+def phenomenon(result: Table) -> str:
     """The attack, then its controls, one row per concept and the objects' mean below."""
-    s, objects = result["settings"], result["objects"]
+    s, objects = result.settings, result.objects
     out = (
         f"One setting for all: skill ratio {s['skill_ratio']}, τ = {s['tau']} of {s['steps']} "
-        f"steps, guidance {s['guidance']}. {result['n']} pictures a cell ({result['retained_n']} "
+        f"steps, guidance {s['guidance']}. {result.n} pictures a cell ({result.retained_n} "
         "where *others*).\n\n"
     )
     for columns in (ATTACK, CONTROLS):
-        rows = [[name, *[f"{c[k]:.2f}" for k in columns]] for name, c in result["concepts"].items()]
-        rows += _means(result["concepts"], list(columns))
+        rows = [
+            [name, *[f"{c.value(k):.2f}" for k in columns]] for name, c in result.concepts.items()
+        ]
+        rows += _means(result.concepts, list(columns))
         out += table(["concept", *columns.values()], rows) + "\n"
     rows = [
-        [label, difference(objects[f"{key}_minus_pruned"])]
+        [label, difference(objects.gains[key])]
         for key, label in COMPARED.items()
-        if key in objects
+        if key in objects.gains
     ]
     out += (
-        f"Differences over the {objects['concepts']} objects, paired by seed, with 95 % intervals "
+        f"Differences over the {objects.concepts} objects, paired by seed, with 95 % intervals "
         "over pictures:\n\n"
     )
     out += table(["top-1 minus the pruned model's", "difference"], rows) + "\n"
     out += table(["goal, mean of the objects", "measured", ""], goals(objects))
-    return out + made_by(result)
+    return out + made_by(result.told)
 
 
-def _means(concepts: dict[str, Result], columns: list[str]) -> list[list[str]]:
+def _means(concepts: Mapping[str, Row], columns: list[str]) -> list[list[str]]:
     """Rows below the concepts: of the paper's objects, and of those that pruning erased."""
     twelve = [concepts[o] for o in PAPER_OBJECTS if o in concepts]
     groups = {
         "mean of the objects": twelve,
-        "mean of those erased to ≤ 0.20": [c for c in twelve if c["pruned"] <= 0.2],
+        "mean of those erased to ≤ 0.20": [c for c in twelve if c.value("pruned") <= 0.2],
     }
     return [
-        [f"**{label}**", *[f"**{np.mean([c[k] for c in group]):.2f}**" for k in columns]]
+        [f"**{label}**", *[f"**{np.mean([c.value(k) for c in group]):.2f}**" for k in columns]]
         for label, group in groups.items()
         if group
     ]
 
 
-def small_decay(result: Result, shipped: Result) -> str:
+def small_decay(result: Table, shipped: Table) -> str:
     """The model trained with ordinary small decay beside the shipped one, mean of the objects."""
-    a, b = result["objects"] | result["trained"], shipped["objects"] | training_note("pocket")
-    rows = [["training pictures", *(f"{x['pictures']:,}".replace(",", " ") for x in (a, b))]]
-    rows += [["total decay", f"{a['total_decay']:.3f}", f"{b['total_decay']:.2f}"]]
+    notes, both = [result.told["trained"], training_note("pocket")], (result, shipped)
+    rows = [["training pictures", *(f"{x['pictures']:,}".replace(",", " ") for x in notes)]]
+    rows += [["total decay", f"{notes[0]['total_decay']:.3f}", f"{notes[1]['total_decay']:.2f}"]]
     shown = ("original", "pruned", "retained_pruned", "revived")
     for key in (*shown, "neuron_average", "random_signs", "exact_signs"):
-        rows.append([LABELS[key], f"{a[key]:.2f}", f"{b[key]:.2f}"])
+        rows.append([LABELS[key], *(f"{x.objects.rates[key]:.2f}" for x in both)])
     for key in ("revived", "exact_signs"):
-        both = [difference(x[f"{key}_minus_pruned"]) for x in (a, b)]
-        rows.append([f"{CONTROLS[key]} minus pruned", *both])
+        gains = [difference(x.objects.gains[key]) for x in both]
+        rows.append([f"{CONTROLS[key]} minus pruned", *gains])
     for key in ("sign_accuracy", "sign_accuracy_topk"):
-        means = [np.mean([r["concepts"][o][key] for o in PAPER_OBJECTS]) for r in (result, shipped)]
+        means = [np.mean([x.concepts[o].value(key) for o in PAPER_OBJECTS]) for x in both]
         rows.append([ATTACK[key], *(f"{mean:.3f}" for mean in means)])
-    n = (
-        f"\n{result['n']} pictures per object with small decay, {shipped['n']} with the shipped "
-        "model."
-    )
-    return table(["mean of the objects", "small decay", "shipped"], rows) + n + made_by(result)
+    n = f"\n{result.n} pictures per object with small decay, {shipped.n} with the shipped model."
+    told = made_by(result.told)
+    return table(["mean of the objects", "small decay", "shipped"], rows) + n + told
 
 
-def cause(result: Result, quality: Result) -> str:
+def cause(result: Table, quality: Result) -> str:
     """How well what survives zeroing every `ff.net.2` says what survives pruning."""
-    names = [o for o in PAPER_OBJECTS if o in result["concepts"]]
+    names = [o for o in PAPER_OBJECTS if o in result.concepts]
     zeroed = [quality["drawing"]["every_ff_zeroed_each"][o]["value"] for o in names]
-    found = spearmanr([result["concepts"][o]["pruned"] for o in names], zeroed)
+    found = spearmanr([result.concepts[o].value("pruned") for o in names], zeroed)
     low, high = np.tanh(
         np.arctanh(found.statistic) + np.array([-1.96, 1.96]) / np.sqrt(len(names) - 3)
     )
@@ -168,23 +170,23 @@ def cause(result: Result, quality: Result) -> str:
     )
 
 
-def goals(objects: Result) -> list[list[str]]:
+def goals(objects: Pooled) -> list[list[str]]:
     """What was hoped for before anything was measured, and what came."""
-    gain = objects["revived_minus_pruned"][0]
+    gain, top1 = objects.gains["revived"][0], objects.rates
     rows = [
-        ("original ≥ 0.90", objects["original"], objects["original"] >= 0.90),
-        ("pruned ≤ 0.20", objects["pruned"], objects["pruned"] <= 0.20),
-        ("others, pruned ≥ 0.70", objects["retained_pruned"], objects["retained_pruned"] >= 0.70),
+        ("original ≥ 0.90", top1["original"], top1["original"] >= 0.90),
+        ("pruned ≤ 0.20", top1["pruned"], top1["pruned"] <= 0.20),
+        ("others, pruned ≥ 0.70", top1["retained_pruned"], top1["retained_pruned"] >= 0.70),
         ("revived ≥ pruned + 0.25", gain, gain >= 0.25),
     ]
     return [[goal, f"{value:.2f}", "met" if met else "**missed**"] for goal, value, met in rows]
 
 
-def spectra(result: Result) -> str:
+def spectra(result: Table) -> str:
     """Effective rank of each layer that is pruned."""
     rows = [
-        [f"`{n}`", f"{v['effective_rank']:.0f} of {len(v['singular_values'])}"]
-        for n, v in result["layers"].items()
+        [f"`{n}`", f"{v.effective_rank:.0f} of {len(v.singular_values)}"]
+        for n, v in result.layers.items()
     ]
     return table(["layer", "effective rank"], rows)
 
@@ -192,18 +194,16 @@ def spectra(result: Result) -> str:
 def main() -> None:
     """Write everything whose results are there."""
     GENERATED.mkdir(parents=True, exist_ok=True)
-    results = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
-    pages = {}
-    if "quality" in results:
-        pages["quality"] = quality(results["quality"])
-    if "phenomenon" in results:
-        result = results["phenomenon"]
+    drawn = json.loads((RESULTS / "quality.json").read_text())
+    pages = {"quality": quality(drawn)}
+    if (RESULTS / "phenomenon.json").exists():
+        result, small = Table.read(RESULTS / "phenomenon.json"), RESULTS / "small-decay.json"
         pages["phenomenon"] = phenomenon(result)
-        pages["cause"] = cause(result, results["quality"])
+        pages["cause"] = cause(result, drawn)
         pages["spectra"] = spectra(result)
         pages["small-decay"] = "Not measured yet.\n"
-        if "small-decay" in results:
-            pages["small-decay"] = small_decay(results["small-decay"], result)
+        if small.exists():
+            pages["small-decay"] = small_decay(Table.read(small), result)
         with plt.rc_context(theme()):
             phenomenon_figure(result)
             spectra_figure(result)

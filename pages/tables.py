@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from conceptrevive.experiments.table import Difference
+
 ROOT = Path(__file__).parent.parent
 GENERATED = ROOT / "book/generated"
 
@@ -33,8 +35,6 @@ CONTROLS = {
     "other_mask": "another concept's mask",
 }
 LABELS = CONTROLS | ATTACK
-
-Difference = tuple[float, tuple[float, float]]
 
 
 def rate(r: Mapping[str, Any]) -> str:

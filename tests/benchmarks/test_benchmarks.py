@@ -16,10 +16,13 @@ from scipy import stats
 
 import benchmarks.completion as completion
 import conceptrevive as cr
-from benchmarks import common, pipeline, signs, solver_parts, solvers
+from benchmarks import common, pipeline, sign_parts, signs, solver_parts, solvers
 from benchmarks.matrices import concept_mask, structured
 from conceptrevive.concepts.presets import get_concept
+from conceptrevive.experiments import laboratory
+from conceptrevive.experiments import parts as kept_parts
 from pages import benchmarks as benchmarks_page
+from tests.processes import launched
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -177,7 +180,7 @@ def test_known_structure_is_counted_once_and_shown(tmp_path, monkeypatch):
     assert solvers.main(options) == 0
     result = json.loads(out.read_text())
     assert [k["counts"] for k in result["known_structure"]] == [True, False]
-    monkeypatch.setattr(solver_parts, "known_structure", lambda *_: pytest.fail("counted again"))
+    monkeypatch.setattr(sign_parts, "known_structure", lambda *_: pytest.fail("counted again"))
     assert solvers.main(options) == 0
     text = benchmarks_page.solvers(result)
     assert "| 16×64, 2 | 50 | no | paper |" in text
@@ -198,10 +201,10 @@ def test_other_code_or_seeds_are_counted_again(tmp_path, monkeypatch):
         "--out",
         str(out),
     ]
-    parts = lambda: len(list(out.with_name("solvers.json.parts").glob("known-*")))  # noqa: E731
+    parts = lambda: len(list(out.with_name("solvers.json.parts").glob("known-*.json")))  # noqa: E731
     assert solvers.main(options) == 0 and parts() == 1
     assert solvers.main([*options, "--seed", "5"]) == 0 and parts() == 2
-    monkeypatch.setattr(solver_parts, "code_digest", lambda modules: "other")
+    monkeypatch.setattr(kept_parts, "_code", lambda module: b"other")
     assert solvers.main(options) == 0 and parts() == 3
     assert (
         solvers.main(
@@ -224,9 +227,8 @@ def test_other_code_or_seeds_are_counted_again(tmp_path, monkeypatch):
 
 def test_pictures_of_each_solver_are_kept_and_compared(tiny_folder, tmp_path, monkeypatch):
     """The tiny model draws nothing: whatever its judge says, every row is there, paired, and drawn once."""
-    concept = get_concept("golf")
-    concept = replace(concept, settings=cr.Settings(0.2, 1, 2, 1.5))
-    for module in (solvers, solver_parts):
+    concept = replace(get_concept("golf"), settings=cr.Settings(0.2, 1, 2, 1.5))
+    for module in (solvers, solver_parts, laboratory):
         monkeypatch.setattr(module, "get_concept", lambda _: concept)
     out = tmp_path / "solvers.json"
     options = [
@@ -249,33 +251,21 @@ def test_pictures_of_each_solver_are_kept_and_compared(tiny_folder, tmp_path, mo
         solver_parts.RULES
     )
     assert result["erased"][result["base"]]["minus_base"][0] == 0 and result["sampling"]
-    monkeypatch.setattr(solver_parts, "draw", lambda *_: pytest.fail("drawn again"))
+    monkeypatch.setattr(laboratory, "generate", lambda *_: pytest.fail("drawn again"))
+    monkeypatch.setattr(laboratory, "locate", lambda *_: pytest.fail("located again"))
     assert solvers.main(options) == 0
     assert "| paper · average, K = 0.6 |" in benchmarks_page.solvers(result)
 
 
 def test_two_processes_count_what_one_does(tmp_path):
-    options = [
-        "--concepts",
-        "--rows",
-        "16",
-        "--noise",
-        "0.1",
-        "0.2",
-        "--seeds",
-        "1",
-        "--others",
-        "0",
-    ]
-    for workers in "12":
-        assert (
-            solvers.main(
-                [*options, "--workers", workers, "--out", str(tmp_path / f"{workers}.json")]
-            )
-            == 0
-        )
+    options = ["--concepts", "--rows", "16", "--noise", "0.1", "0.2", "--seeds", "1"]
+    options += ["--others", "0", "--out"]
+    assert solvers.main([*options, str(tmp_path / "1.json")]) == 0
+    run = launched(["-m", "benchmarks.solvers", *options, str(tmp_path / "2.json")], processes=2)
+    assert run.returncode == 0, run.stderr
     one, two = (json.loads((tmp_path / f"{n}.json").read_text()) for n in "12")
     assert one["known_structure"] == two["known_structure"] and len(one["known_structure"]) == 2
+    assert (one["workers"], two["workers"]) == (1, 2)
 
 
 def test_stages_of_training_are_counted_once_and_shown(tiny_folder, tmp_path, monkeypatch):

@@ -1,163 +1,145 @@
-"""The controls of the phenomenon's table, and which concept the demo shows."""
+"""The controls of the phenomenon's table, and that its cells are measured once."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 
-from conceptrevive.concepts import world as W
-from conceptrevive.errors import ConceptReviveError
-from conceptrevive.experiments.demo import DEFAULT_CONCEPT
-from conceptrevive.experiments.phenomenon import main, random_masks, variants
-from conceptrevive.experiments.pooling import pooled, representative
+from conceptrevive.concepts.presets import get_concept
+from conceptrevive.evaluation.outcomes import retained_pictures
+from conceptrevive.experiments.controls import RECIPES, Case, numbers, random_masks
+from conceptrevive.experiments.phenomenon import cells, main
+from conceptrevive.experiments.table import Table
 from conceptrevive.unlearning.masks import MaskSet, prune
+from tests.processes import launched
 
-
-def table(**concepts):
-    return {"concepts": {name: {"pruned": p, "revived": r} for name, (p, r) in concepts.items()}}
-
-
-def test_the_representative_is_nearest_the_median_of_those_erased():
-    # Of the erased ones (golf, church, horn, star) the median is (0.4 + 0.6) / 2; horn is nearer than golf.
-    result = table(
-        golf=(0.1, 0.3),
-        church=(0.0, 0.9),
-        horn=(0.2, 0.6),
-        star=(0.1, 0.38),
-        saw=(0.5, 0.5),
-        cat=(0, 0.5),
-    )
-    assert representative(result) == "horn"
-    assert (
-        representative(table(golf=(0.1, 0.4), church=(0.0, 0.6))) == "golf"
-    )  # the earlier of two as near
-    assert (
-        representative(table(golf=(0, 0.8), parachute=(0, 0.6), racket=(0, 0.4), star=(0, 0.7)))
-        == "parachute"
-    )
-    assert W.PAPER_OBJECTS.index("golf") < W.PAPER_OBJECTS.index("church")
-
-
-def test_no_representative_where_nothing_was_erased():
-    with pytest.raises(ConceptReviveError, match=r"no object was erased to top-1 ≤ 0\.2"):
-        representative(table(golf=(0.9, 0.9), cat=(0.0, 0.5)))
+NAME = "a.ff.net.2"
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
-def layer():
+def case():
     generator = torch.Generator().manual_seed(0)
     w = torch.randn(24, 6, generator=generator) @ torch.randn(6, 96, generator=generator)
-    return {"a.ff.net.2": w}, MaskSet(
-        {"a.ff.net.2": torch.rand(24, 96, generator=generator) < 0.15}
-    )
+    masks = MaskSet({NAME: torch.rand(24, 96, generator=generator) < 0.15})
+    return Case({NAME: w}, masks, random_masks(masks, 5), 0)
 
 
-def test_the_random_mask_prunes_as_many_entries_of_every_row(layer):
-    _, masks = layer
-    for seed in (0, 1):
-        other = random_masks(masks, seed)["a.ff.net.2"]
-        assert torch.equal(other.sum(1), masks["a.ff.net.2"].sum(1))
-    assert not torch.equal(
-        random_masks(masks, 0)["a.ff.net.2"], random_masks(masks, 1)["a.ff.net.2"]
-    )
+def test_the_random_mask_prunes_as_many_entries_of_every_row(case):
+    drawn = [random_masks(case.masks, seed)[NAME] for seed in (0, 1)]
+    for other in drawn:
+        assert torch.equal(other.sum(1), case.masks[NAME].sum(1))
+    assert not torch.equal(*drawn)
 
 
-def test_controls_differ_from_the_attack_in_their_signs_alone(layer, one_thread):
-    original, masks = layer
-    weights, numbers = variants(original, masks, random_masks(masks, 5), seed=0)
-    name, m = "a.ff.net.2", masks["a.ff.net.2"]
-    revived = weights["revived"][name]
+def test_controls_differ_from_the_attack_in_their_signs_alone(case):
+    weights = {recipe: make(case)[NAME] for recipe, make in RECIPES.items()}
+    original, m, revived = case.original[NAME], case.masks[NAME], weights["revived"]
     for control in ("random_signs", "exact_signs"):
-        assert torch.equal(weights[control][name].abs(), revived.abs())
+        assert torch.equal(weights[control].abs(), revived.abs())
     kept = (revived != 0) & m
-    assert torch.equal(weights["exact_signs"][name][kept].sign(), original[name][kept].sign())
-    share = (
-        (weights["random_signs"][name][kept].sign() == original[name][kept].sign()).float().mean()
-    )
+    assert torch.equal(weights["exact_signs"][kept].sign(), original[kept].sign())
+    share = (weights["random_signs"][kept].sign() == original[kept].sign()).float().mean()
     assert 0.3 < share < 0.7
     for w in weights.values():
-        untouched = ~m & (w[name] != 0)
-        assert torch.equal(w[name][untouched], original[name][untouched])
-    assert numbers["sign_accuracy_topk"] > 0.8 and numbers["pruned_fraction"] == pytest.approx(
-        float(m.float().mean())
+        untouched = ~m & (w != 0)
+        assert torch.equal(w[untouched], original[untouched])
+    assert torch.equal(weights["pruned"], prune(case.original, case.masks)[NAME])
+
+
+def test_numbers_stand_with_their_rows(case):
+    told = {recipe: numbers(case, recipe) for recipe in RECIPES}
+    assert told["revived"]["sign_accuracy_topk"] > 0.8
+    assert told["pruned"]["pruned_fraction"] == pytest.approx(
+        float(case.masks[NAME].float().mean())
     )
-    assert torch.equal(weights["pruned"][name], prune(original, masks)[name])
-
-
-def test_pooling_counts_every_picture_of_the_objects_once():
-    def row(pruned, revived):
-        return {
-            "outcomes": {"original": [1, 1], "pruned": pruned, "revived": revived},
-            "retained_outcomes": {"original": [1], "pruned": [0], "revived": [1]},
-        }
-
-    rows = {
-        "golf": row([0, 0], [1, 0]),
-        "church": row([1, 0], [1, 1]),
-        "sepia": row([0, 0], [0, 0]),
+    assert set(told["revived_paper"]) == {
+        "sign_accuracy_paper",
+        "sign_accuracy_paper_topk",
+        "paper_converged",
     }
-    found = pooled(rows)
-    assert (found["concepts"], found["original"], found["pruned"], found["revived"]) == (
-        2,
-        1.0,
-        0.25,
-        0.75,
-    )
-    difference, (low, high) = found["revived_minus_pruned"]
-    assert difference == 0.5 and low < 0.5 < high
-    assert found["retained_revived_minus_pruned"][0] == 1.0
-    assert pooled({"sepia": row([0], [0])}) == {"concepts": 0}
+    assert told["original"] == told["random_signs"] == {}
 
 
-def test_concepts_are_measured_once_and_shared_by_processes(tmp_path, capsys):
+def test_a_cell_says_all_that_it_is_measured_with():
+    todo = cells(["golf", "sepia"], 3, 5, 7, autocast=True)
+    assert len(todo) == 2 * len(RECIPES) and {c.recipe for c in todo} == set(RECIPES)
+    golf, sepia = todo[0], todo[-1]
+    assert (golf.n, golf.seed, golf.settings["retained"]) == (3, 7, 5)
+    assert golf.settings["locate_autocast"] is True and golf.settings["steps"] == 12
+    assert golf.settings["other"] == "sepia" and sepia.settings["other"] != "sepia"
+
+
+@pytest.fixture(scope="module")
+def options(tiny_folder):
+    argv = ["--model", str(tiny_folder), "--concepts", "golf", "parachute", "--images", "2"]
+    return [*argv, "--retained", "12", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def measured(options, tmp_path_factory):
+    """Measured by one process."""
+    out = tmp_path_factory.mktemp("phenomenon") / "p.json"
+    torch.set_num_threads(1)
+    assert main([*options, "--out", str(out)]) == 0
+    return out
+
+
+def test_cells_are_measured_once_and_the_originals_pictures_are_shared(
+    options, measured, monkeypatch, capsys
+):
+    parts = list(measured.with_name("p.json.parts").glob("*.json"))
+    assert len([p for p in parts if p.name.startswith("phenomenon-")]) == 2 * len(RECIPES)
+    table = Table.read(measured)
+    assert list(table.concepts) == ["golf", "parachute"] and (table.n, table.retained_n) == (2, 12)
+    assert set(RECIPES) < set(table.concepts["parachute"].rates) and table.told["workers"] == 1
+    # A picture of the original that stands for several concepts is drawn once.
+    drawn = [set(retained_pictures(get_concept(name), 12, 0)) for name in ("golf", "parachute")]
+    shared = [p for p in parts if p.name.startswith("pictures-object-")]
+    assert len(shared) == len(drawn[0] | drawn[1]) < 24
+    written = {p: p.stat().st_mtime_ns for p in parts}
+    for name in ("generate", "locate"):
+        monkeypatch.setattr(
+            f"conceptrevive.experiments.laboratory.{name}", lambda *_, **__: pytest.fail("again")
+        )
+    before = json.loads(measured.read_text())
+    assert main([*options, "--out", str(measured)]) == 0
+    assert {p: p.stat().st_mtime_ns for p in written} == written
+    after = json.loads(measured.read_text())
+    assert {k: v for k, v in after.items() if k != "date"} == {
+        k: v for k, v in before.items() if k != "date"
+    }
+
+
+def test_two_processes_measure_bit_for_bit_what_one_does(options, measured, tmp_path):
     out = tmp_path / "p.json"
-    argv = [
-        "--concepts",
-        "golf",
-        "cat",
-        "--images",
-        "2",
-        "--retained",
-        "2",
-        "--device",
-        "cpu",
-        "--out",
-        str(out),
+    module = ["-m", "conceptrevive.experiments.phenomenon"]
+    run = launched([*module, *options, "--out", str(out)], processes=2)
+    assert run.returncode == 0, run.stderr
+    one, two = (json.loads(p.read_text()) for p in (measured, out))
+    assert two.pop("workers") == 2 and one.pop("workers") == 1
+    for key in ("date", "command"):
+        assert one.pop(key) and two.pop(key)
+    assert one == two
+    parts = [sorted(p.parent.glob("p.json.parts/*.json")) for p in (measured, out)]
+    assert [p.name for p in parts[0]] == [p.name for p in parts[1]]
+    for pair in zip(*parts, strict=True):
+        first, second = (json.loads(p.read_text()) for p in pair)
+        for each in (first, second):
+            assert each.pop("seconds") >= 0 and each.pop("made")
+        assert first == second
+
+
+def test_other_weights_ways_of_locating_or_numbers_are_measured_anew(tmp_path):
+    todo = [
+        cells(["golf"], n, r, 0, a)[0] for n, r, a in ((2, 3, False), (2, 3, True), (2, 4, True))
     ]
-    assert main([*argv, "--workers", "2"]) == 0
-    result = json.loads(out.read_text())
-    fields = {
-        "original",
-        "pruned",
-        "revived",
-        "revived_paper",
-        "neuron_average",
-        "random_signs",
-        "exact_signs",
-        "random_mask",
-        "other_mask",
-        "retained_original",
-        "retained_pruned",
-        "retained_revived",
-        "sign_accuracy",
-        "sign_accuracy_topk",
-        "pruned_fraction",
-    }
-    assert list(result["concepts"]) == ["golf", "cat"] and fields <= set(result["concepts"]["cat"])
-    assert result["n"] == 2 and result["workers"] == 2 and len(result["layers"]) >= 11
-    parts = sorted((tmp_path / "p.json.parts").iterdir())
-    written = [p.stat().st_mtime_ns for p in parts]
-    assert len(parts) == 2
-    assert main(argv) == 0
-    assert [p.stat().st_mtime_ns for p in parts] == written
-    assert main(["--concepts", "nothing", "--out", str(out)]) == 2
-    assert "no pocket concept 'nothing'" in capsys.readouterr().err
+    assert len(set(map(str, (c.settings for c in todo)))) == 3
 
 
-def test_the_demo_shows_the_representative_of_what_was_measured():
-    measured = json.loads(
-        (Path(__file__).parents[2] / "results/pocket/phenomenon.json").read_text()
-    )
-    assert representative(measured) == DEFAULT_CONCEPT
-    assert len(measured["concepts"]) == len(W.PAPER_OBJECTS) + len(W.STYLES) and measured["n"] >= 50
+def test_unusable_input_is_one_line(tmp_path, capsys):
+    assert main(["--concepts", "nothing", "--out", str(tmp_path / "p.json")]) == 2
+    assert "phenomenon: no pocket concept 'nothing'" in capsys.readouterr().err
+    (tmp_path / "p.json").write_text("{")
+    assert main(["--concepts", "golf", "--out", str(tmp_path / "p.json")]) == 2
+    assert "p.json is no result: it is left as it is" in capsys.readouterr().err

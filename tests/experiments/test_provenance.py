@@ -9,7 +9,10 @@ def test_a_module_is_named_as_it_was_run(tmp_path):
     package = tmp_path / "lab"
     package.mkdir()
     (package / "__init__.py").touch()
-    code = "import json\nfrom conceptrevive.experiments.provenance import provenance\nprint(json.dumps(provenance(3)))\n"
+    code = (
+        "import json\nfrom conceptrevive.experiments.provenance import provenance\n"
+        "print(json.dumps(provenance(3)))\n"
+    )
     (package / "measure.py").write_text(code)
 
     def command(*argv):
