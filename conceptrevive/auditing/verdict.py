@@ -113,8 +113,9 @@ def audit(
     revision: str | None = None,
     base_revision: str | None = None,
 ) -> AuditReport:
-    """Look for what pruning and revival leave in a checkpoint's values; no architecture, original
-    or GPU needed.
+    """Look for what pruning and revival leave in a checkpoint's values.
+
+    No architecture, original or GPU is needed.
 
     Args: model, base: a .safetensors file, an index of shards, a component or pipeline folder,
         "pocket" or a hub id. deep: test every matrix, not a sample. seed: of the sample. revision,
