@@ -1,4 +1,7 @@
-"""A tiny random StableDiffusionPipeline, built offline in about a second: two widths, a byte tokenizer, no training."""
+"""A tiny random StableDiffusionPipeline, built offline in about a second.
+
+It has two widths, a byte tokenizer and no training.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ MAX_TOKENS = 24
 
 
 def build_tokenizer(folder: Path):
-    """CLIP's tokenizer with bytes only: every byte, every byte at the end of a word, no merges, two special tokens."""
+    """CLIP's tokenizer with bytes only, each also as the end of a word; no merges."""
     from tokenizers import pre_tokenizers
     from transformers import CLIPTokenizer
 

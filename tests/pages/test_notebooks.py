@@ -1,4 +1,4 @@
-"""Every notebook equals its script, is listed where readers look for it, and opens in Colab from the right place."""
+"""Every notebook equals its script, is listed where readers look, and opens in Colab."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_code_fits_the_column_of_a_page(script):
 
 @per_script
 def test_figures_have_alt_text(script):
-    """A cell that shows a figure itself, or calls a function of the notebook that does, says what is to be seen."""
+    """A cell that shows a figure, by itself or by a function of the notebook, says what is seen."""
     cells = [c for c in pair(script).cells if c.cell_type == "code"]
     drawing = {"plt.show("}
     for cell in cells:
