@@ -13,10 +13,10 @@ BOOK := build/book
 NOTEBOOKS := build/notebooks.stamp
 SOURCES := $(wildcard notebooks/*.py notebooks/*.ipynb) $(shell find conceptrevive -name "*.py") $(shell find conceptrevive/assets -type f 2>/dev/null)
 
-# What is measured is shared by processes of one thread each; on GPUs, one process each. accelerate
-# starts more than one on a processor with --multi_gpu alone.
+# What is measured is shared by processes of one thread each; give as many as there are GPUs, if
+# there are some. By --multi_gpu accelerate starts several, on a processor too.
 PROCESSES ?= 2
-LAUNCH := OMP_NUM_THREADS=1 $(BIN)/accelerate launch --multi_gpu --num_processes $(PROCESSES) \
+LAUNCH := OMP_NUM_THREADS=1 $(BIN)/accelerate launch $(if $(filter-out 1,$(PROCESSES)),--multi_gpu) --num_processes $(PROCESSES) \
 	--num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0
 
 export HF_HUB_DISABLE_TELEMETRY := 1

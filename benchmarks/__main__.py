@@ -1,4 +1,6 @@
-"""`python -m benchmarks`: completion, then the rest of the pipeline; --quick for a rehearsal of a minute, written elsewhere.
+"""`python -m benchmarks`: completion, the rest of the pipeline, and several processes.
+
+--quick rehearses it in some minutes, with the results written elsewhere.
 
 On a GPU the rest runs on a random model of Stable Diffusion 1.5's size too.
 """
@@ -8,10 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import completion, pipeline
+from benchmarks import completion, pipeline, processes
 
 QUICK_OUT = "build/benchmarks"
 QUICK_COMPLETION = ["--sets", "pocket", "--repeats", "1"]
+QUICK_PROCESSES = ["--cells", "2", "--pictures", "2", "--repeats", "1"]
 QUICK_PIPELINE = ["--repeats", "1", "--parts", "edit", "locate", "attack", "--megabytes", "64"]
 
 
@@ -34,6 +37,9 @@ def main() -> int:
     ]
     code = completion.main([*shared, *(QUICK_COMPLETION if args.quick else [])])
     code = code or pipeline.main([*shared, *(QUICK_PIPELINE if args.quick else [])])
+    if not code and args.device == "cpu":
+        where = ["--out", args.out] if args.out else []
+        code = processes.main([*where, *(QUICK_PROCESSES if args.quick else [])])
     if not code and args.device != "cpu":
         large = [
             "--model",

@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.common import RESULTS, read_table
 from benchmarks.completion import FLOPS
 from conceptrevive.figures import PALETTE, save_figure, theme
+from pages.processes import processes
 from pages.solvers import solvers
 from pages.tables import GENERATED, ROOT, made_by, table
 
@@ -232,6 +233,10 @@ def benchmarks() -> str:
         out += f"\n## The rest, on {facts['device_name']}\n\n" + pipeline(
             read_table(path.with_suffix(".csv")), facts
         )
+    rows = read_table(RESULTS / "processes.csv")
+    if rows:
+        facts = json.loads((RESULTS / "processes.json").read_text())
+        out += f"\n## Several processes, on {facts['device_name']}\n" + processes(rows, facts)
     return out or "\nSpeed has not been measured on this version: `make bench` does.\n"
 
 

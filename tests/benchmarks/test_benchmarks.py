@@ -269,7 +269,7 @@ def test_two_processes_count_what_one_does(tmp_path):
 
 
 def test_stages_of_training_are_counted_once_and_shown(tiny_folder, tmp_path, monkeypatch):
-    concept = cr.Concept("cat", ("a cat", "cat"), ("a", ""), settings=cr.Settings(0.2, 1, 2))
+    concept = cr.Concept("cat", ("a cat", "cat"), ("a", "a thing"), settings=cr.Settings(0.2, 1, 2))
     monkeypatch.setattr(solver_parts, "get_concept", lambda _: concept)
     folder, out = tmp_path / "stage", tmp_path / "solvers.json"
     shutil.copytree(tiny_folder, folder)
@@ -337,7 +337,7 @@ def test_plain_sampling_denoises_what_locate_does(tiny):
     concept = cr.Concept(
         "cat",
         ("a cat", "a cat in a park", "cat"),
-        ("a", "a park", ""),
+        ("a", "a park", "a thing"),
         settings=cr.Settings(0.1, 2, 5),
     )
     seen = {"plain": [], "locate": []}
@@ -355,7 +355,7 @@ def test_plain_sampling_denoises_what_locate_does(tiny):
 
 def test_drawing_is_compared_with_the_models_own_precision(tiny):
     before = {n: p.clone() for n, p in tiny.unet.named_parameters()}
-    concept = cr.Concept("cat", ("a cat", "cat"), ("a", ""), settings=cr.Settings(0.1, 1, 2))
+    concept = cr.Concept("cat", ("a cat", "cat"), ("a", "a thing"), settings=cr.Settings(0.1, 1, 2))
     args = argparse.Namespace(pictures=2, batches=[1, 2], repeats=1, model="tiny", device="cpu")
     rows = pipeline.drawing(tiny, concept, args, CPU)
     assert [r["name"] for r in rows[:2]] == [
