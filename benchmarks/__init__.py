@@ -1,1 +1,4 @@
-"""Measurements of speed, memory and sign accuracy: `python -m benchmarks` (`make bench`), `python -m benchmarks.solvers`."""
+"""Measurements of speed, memory and sign accuracy.
+
+`python -m benchmarks` (`make bench`) and `python -m benchmarks.solvers` (`make solvers`).
+"""

@@ -1,4 +1,7 @@
-"""Time, memory and arithmetic of a call; tables as CSV. Both sides of a comparison run in one process, taking turns."""
+"""Time, memory and arithmetic of a call; tables as CSV.
+
+Both sides of a comparison run in one process, taking turns.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ class Run:
     """Repeated timings of one call.
 
     Attributes:
-        seconds: one per repeat. peak_mb: most memory the call added, MiB; None where it cannot be read.
-        result: what the last call returned.
+        seconds: one per repeat. peak_mb: most memory the call added, MiB; None where it cannot be
+        read. result: what the last call returned.
     """
 
     seconds: tuple[float, ...]
@@ -50,10 +53,11 @@ def synchronize(device: torch.device) -> None:
 def alternate(
     calls: Mapping[str, Callable], repeats: int, device: torch.device, warm: bool = True
 ) -> dict[str, Run]:
-    """Time several calls in turns: a, b, c, a, b, c, …, so that whatever else the machine does meets them all.
+    """Time several calls in turns, a, b, c, a, b, c, …: whatever else runs meets them all.
 
     Args:
-        warm: run each once before, untimed, and once after, to measure its memory. Else it is measured while timed.
+        warm: run each once before, untimed, and once after, to measure its memory. Else it is
+        measured while timed.
     """
     seconds, peaks, results = {n: [] for n in calls}, {}, {}
     for repeat in range(-1 if warm else 0, repeats):
@@ -92,7 +96,8 @@ def reset_peak(device: torch.device) -> int | None:
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
     try:
-        # What earlier calls freed goes back first: a call that found it there would seem to need nothing.
+        # What earlier calls freed goes back first: a call that found it there would seem to need
+        # nothing.
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark (Linux)
         return _status("VmRSS")

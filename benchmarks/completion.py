@@ -2,11 +2,12 @@
 
     python -m benchmarks.completion [--sets pocket sd15 sdxl] [--device cuda]
 
-On one layer per width the loop runs to its stop once, in its Gram form; there signs are compared. Then some sweeps of its
-forms, multiplied to that number (they agree to rounding), take turns with ours; the SVD form by itself above 640 rows.
-All layers of a set are then completed by ours, with the loop's time for them extrapolated and labelled so.
-Rows already in the CSV, measured on the same machine with the same threads, torch, settings and code, are kept, so an
-interrupted run goes on where it stopped; others are replaced. --fresh starts anew.
+On one layer per width the loop runs to its stop once, in its Gram form; there signs are compared.
+Then some sweeps of its forms, multiplied to that number (they agree to rounding), take turns with
+ours; the SVD form by itself above 640 rows. All layers of a set are then completed by ours, with
+the loop's time for them extrapolated and labelled so. Rows already in the CSV, measured on the same
+machine with the same threads, torch, settings and code, are kept, so an interrupted run goes on
+where it stopped; others are replaced. --fresh starts anew.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ OURS: dict[str, Callable[..., Completion]] = {
     "nuclear": lambda weight, mask: complete_nuclear({"w": weight}, {"w": mask})["w"],
     "joint": lambda weight, mask: complete_joint({"w": weight}, {"w": mask})["w"],
 }
-#: Operations as they are carried out, a multiply-add counted as two; eigendecomposition 9 d³ (Golub and Van Loan, §8).
+#: Operations as they are carried out, a multiply-add counted as two; eigendecomposition 9 d³ (Golub
+#: and Van Loan, §8).
 FLOPS = {
     "conditional": lambda d, n: 2 * d * d * n + d**3,  # Gram matrix, its inverse by Cholesky
     "gram": lambda d, n: 6 * d * d * n + 9 * d**3,  # one sweep: Gram, Vᵀ X, V (…)
@@ -113,9 +115,10 @@ def one_layer(name: str, d: int, n: int, args, device: torch.device) -> list[dic
 
 
 def all_layers(name: str, args, device: torch.device, single: list[dict]) -> list[dict]:
-    """All layers of a set at once, ours; the loop extrapolated from the rows of one layer per width (none: left out).
+    """All layers of a set at once, ours; the loop extrapolated from one layer per width, if any.
 
-    Its Gram form is timed again here, a few sweeps of every layer; its SVD form is the sum over layers of one's time.
+    Its Gram form is timed again here, a few sweeps of every layer; its SVD form is the sum over
+    layers of one's time.
     """
     sweeps = {int(r["rows"]): int(r["iterations"]) for r in single if r["solver"] == "paper"}
     svd = {int(r["rows"]): float(r["seconds"]) for r in single if r["solver"] == "paper (svd)"}
@@ -266,7 +269,8 @@ def _say(rows: list[dict]) -> None:
         )
         peak = f"  {float(r['peak_mb']):7.0f} MiB" if r["peak_mb"] not in (None, "") else ""
         print(
-            f"{r['set']:7} {r['rows']!s:>5} {r['solver']:14} {float(r['seconds']):9.3f} s{peak}{sign}{ratio_text}",
+            f"{r['set']:7} {r['rows']!s:>5} {r['solver']:14} {float(r['seconds']):9.3f} s"
+            f"{peak}{sign}{ratio_text}",
             flush=True,
         )
 

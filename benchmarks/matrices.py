@@ -1,4 +1,4 @@
-"""Matrices with known structure, and masks as ConceptPrune makes them, for shapes whose weights are not at hand."""
+"""Matrices of known structure, masks by ConceptPrune's rule: for weights not at hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import torch
 
 from conceptrevive.unlearning.conceptprune import wanda_mask
 
-#: `ff.net.2` weights, (rows, columns, layers): Stable Diffusion 1.5, SDXL's UNet, and the pocket model.
+#: `ff.net.2` weights, (rows, columns, layers): Stable Diffusion 1.5, SDXL's UNet, and the pocket
+#: model.
 SHAPES = {
     "pocket": ((128, 512, 16),),
     "sd15": ((320, 1280, 5), (640, 2560, 5), (1280, 5120, 6)),
@@ -36,7 +37,7 @@ def structured(rows: int, columns: int, seed: int, *, noise: float = 1.0) -> tor
 def concept_mask(
     weight: torch.Tensor, seed: int, *, skill_ratio: float = 0.02, tau: int = 10
 ) -> torch.Tensor:
-    """A mask by ConceptPrune's rule from drawn column norms: log-normal, a little different at every step.
+    """A mask by ConceptPrune's rule from drawn column norms: log-normal, other at every step.
 
     The target's norms exceed the base's in half of the columns.
     """

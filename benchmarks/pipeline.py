@@ -2,9 +2,10 @@
 
     python -m benchmarks.pipeline [--model pocket | sd15-random] [--device cuda]
 
-Locating is timed against plain sampling of the same steps, batches and prompts, in turns; editing by the memory it adds
-to that of a model of the given size, which is written for the purpose; drawing under each choice of precision, memory
-layout and batch, with its difference in grey values from the first: the model's own precision.
+Locating is timed against plain sampling of the same steps, batches and prompts, in turns; editing
+by the memory it adds to that of a model of the given size, which is written for the purpose;
+drawing under each choice of precision, memory layout and batch, with its difference in grey values
+from the first: the model's own precision.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def locating(pipe, concept, args, device: torch.device) -> list[dict]:
 
 
 def attacking(pipe, concept, args, device: torch.device) -> list[dict]:
-    """From the pruned weights to the revived ones, on the masks that `locate` draws: the paper's loop to its stop, and ours."""
+    """From pruned to revived weights on the masks of `locate`: the loop to its stop, and ours."""
     weights = read_weights(pipe)
     masks = locate(pipe, concept, batch_size=args.batch)
     pruned = prune(weights, masks)
@@ -261,7 +262,8 @@ def main(argv=None) -> int:
     for r in rows:
         share = f"  ratio {r['ratio']:.3f}" if "ratio" in r else ""
         print(
-            f"{r['part']:7} {r['name']:38} {r['seconds']:9.3f} s [{r['seconds_low']:.3f}, {r['seconds_high']:.3f}]{share}"
+            f"{r['part']:7} {r['name']:38} {r['seconds']:9.3f} s "
+            f"[{r['seconds_low']:.3f}, {r['seconds_high']:.3f}]{share}"
         )
     return 0
 

@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.5 in size and shape with random weights: for timing where its own cannot be fetched."""
+"""Stable Diffusion 1.5's shapes with random weights: for timing where its own are not there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def random_sd15(
     size: int = 64,
     channels=(320, 640, 1280, 1280),
 ):
-    """A StableDiffusionPipeline with SD-1.5's UNet (860 M parameters), random; the pocket model's tokenizer and scheduler.
+    """A pipeline with SD-1.5's UNet (860 M parameters), random; the pocket's tokenizer, scheduler.
 
     Args:
         size: side of the latents, 64 for pictures of 512 × 512. channels: smaller ones rehearse.

@@ -45,6 +45,7 @@ def run_demo(
 ) -> None:
     """Erase, revive, hide and attack again on the pocket model."""
     from conceptrevive.experiments.demo import demo
+    from conceptrevive.experiments.runner import is_first
 
     made_here = holds_keys("erased_top1", "retained_top1")
     check_folder(
@@ -64,7 +65,8 @@ def run_demo(
             update(description=row.replace("_", " "), completed=done, total=total)
 
         result = demo(out, seed=seed, device=device, progress=tick, **given)
-    show(result | {"out": out}, as_json)
+    if is_first(device):  # of several processes one tells
+        show(result | {"out": out}, as_json)
 
 
 def run_locate(

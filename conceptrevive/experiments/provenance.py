@@ -40,7 +40,7 @@ def program() -> str:
     # `python -m package.module` leaves only the file's name in argv; the module's name is what can
     # be run again.
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return f"python -m {spec.name}" if spec else f"python {script}"
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else f"python {script}"
 
 
 def write_json(path: str | os.PathLike[str], data: dict[str, Any]) -> None:

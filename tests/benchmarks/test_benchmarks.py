@@ -1,4 +1,4 @@
-"""The measuring itself: turns, ratios, masks, counts and intervals, and that an interrupted run goes on."""
+"""The measuring itself: turns, ratios, masks, counts and intervals; interrupted runs go on."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_sign_counts_by_hand():
 
 
 def test_accuracy_draws_layers():
-    """Layers that differ: entries are many, layers few. With equal sizes the bounds are those of Student's t for a mean."""
+    """Layers that differ: entries are many, layers few; equal sizes have Student's bounds."""
 
     def rows(*right):
         return [
@@ -226,7 +226,7 @@ def test_other_code_or_seeds_are_counted_again(tmp_path, monkeypatch):
 
 
 def test_pictures_of_each_solver_are_kept_and_compared(tiny_folder, tmp_path, monkeypatch):
-    """The tiny model draws nothing: whatever its judge says, every row is there, paired, and drawn once."""
+    """The tiny model draws nothing: whatever is judged, every row is there, paired, drawn once."""
     concept = replace(get_concept("golf"), settings=cr.Settings(0.2, 1, 2, 1.5))
     for module in (solvers, solver_parts, laboratory):
         monkeypatch.setattr(module, "get_concept", lambda _: concept)

@@ -22,4 +22,6 @@ def test_a_module_is_named_as_it_was_run(tmp_path):
         return json.loads(run.stdout)["command"]
 
     assert command("-m", "lab.measure", "--out", "a b") == "python -m lab.measure --out 'a b'"
+    (package / "__main__.py").write_text(code)
+    assert command("-m", "lab", "x") == "python -m lab x"
     assert command("lab/measure.py", "--n", "2") == "python measure.py --n 2"
