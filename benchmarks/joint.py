@@ -1,9 +1,11 @@
 """Rows and columns modelled together: a matrix normal with covariance C_rows ⊗ C_columns.
 
-The conditional solver knows how a layer's outputs go together and takes its columns as independent. Here the columns go
-together too: missing entries minimise tr(K_rows X K_columns Xᵀ). With fewer rows than columns C_columns = ZᵀZ/rows + ρ
-is of low rank but for its ridge ρ, so K_columns is applied through a rows × rows inverse and never formed.
-How much the columns have to say is settled on hidden surviving entries; at ρ → ∞ this is the conditional mean.
+The conditional solver knows how a layer's outputs go together and takes its columns as independent.
+Here the columns go
+together too: missing entries minimise tr(K_rows X K_columns Xᵀ). With fewer rows than columns
+C_columns = ZᵀZ/rows + ρ is of low rank but for its ridge ρ, so K_columns is applied through a rows
+× rows inverse and never formed. How much the columns have to say is settled on hidden surviving
+entries; at ρ → ∞ this is the conditional mean.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ def joint_mean(
     Args:
         z: (rows, columns) float32 or float64, 0 where missing. missing: bool.
         ridge: of the rows' covariance, as in `conditional_mean`.
-        multiple: of Ledoit and Wolf's ridge for the columns' covariance; None takes `choose_multiple`'s.
+        multiple: of Ledoit and Wolf's ridge for the columns' covariance; None takes
+            `choose_multiple`'s.
         limit, tolerance: conjugate-gradient steps and relative residual (None: 1e-6).
 
     Returns: the filled matrix in z's dtype, steps, whether the tolerance was met.

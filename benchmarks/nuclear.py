@@ -1,7 +1,7 @@
 """The paper's loop taken to its minimum, the least nuclear norm, with fewer eigendecompositions.
 
-It finds the signs that the loop finds, and no more: the comparison shows it, and the package leaves it
-out.
+It finds the signs that the loop finds, and no more: the comparison shows it, and the package leaves
+it out.
 """
 
 from __future__ import annotations
@@ -34,10 +34,13 @@ def complete_nuclear(
 def nuclear_norm(
     x: torch.Tensor, missing: torch.Tensor, limit: int = 500, tolerance: float | None = None
 ) -> tuple[torch.Tensor, int, bool]:
-    """The minimum of the same problem by majorisation: few eigendecompositions, conjugate gradients in between.
+    """The minimum of the same problem by majorisation.
 
-    ‖X‖_* ≤ ½ tr(XᵀWX) + ½ tr(W⁻¹) with equality at W = (XXᵀ)^(−1/2) (Mohan and Fazel 2012): every round lowers the
-    quadratic on the right, whose curvature is the objective's own in every direction, not 1/σ_min in all of them.
+    Few eigendecompositions, conjugate gradients in between.
+
+    ‖X‖_* ≤ ½ tr(XᵀWX) + ½ tr(W⁻¹) with equality at W = (XXᵀ)^(−1/2) (Mohan and Fazel 2012): every
+    round lowers the quadratic on the right, whose curvature is the objective's own in every
+    direction, not 1/σ_min in all of them.
 
     Args and returns: as `soft_impute`'s; rounds instead of sweeps, tolerance None: 1e-6.
     """

@@ -1,4 +1,4 @@
-"""Signs of pruned entries: how many each solver finds, and how often one that is said to be right is."""
+"""Signs of pruned entries: how many each solver finds, and how often a stated one is right."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def count_signs(original: Weights, done: dict[str, Completion]) -> list[dict]:
 
 
 def count_reliability(original: Weights, pruned: Weights, masks: Weights, side) -> list[dict]:
-    """Per layer and bin of the probability that `RELIABLE` states: signs, how many right, the sum of what was stated."""
+    """Per layer and bin of the probability that `RELIABLE` states: signs, right ones, their sum."""
     rows = []
     for name, w in pruned.items():
         if masks[name].all(1).any() or not masks[name].any():
@@ -115,13 +115,15 @@ def signs(original: Weights, masks: Weights, side) -> dict[str, list[dict]]:
 def share(
     rows: list[dict], key: str, n_key: str, minus: list[dict] | None = None
 ) -> tuple[float, list[float]]:
-    """Pooled share right, or its difference from that of `minus`, with its 95 % interval over layers.
+    """Pooled share right, or its difference from that of `minus`; its 95 % interval over layers.
 
-    The entries of a layer stand or fall together, so layers are what is drawn: the variance is that of a ratio of sums
-    (Cochran 1977, §6.4), the quantile Student's with a degree of freedom less than there are layers. One layer has none.
+    The entries of a layer stand or fall together, so layers are what is drawn: the variance is that
+    of a ratio of sums (Cochran 1977, §6.4), the quantile Student's with a degree of freedom less
+    than there are layers. One layer has none.
 
     Args:
-        rows, minus: counts `key` of `n_key`, any number of rows a layer (concepts share the layers).
+        rows, minus: counts `key` of `n_key`, any number of rows a layer (concepts share the
+            layers).
     """
     layers = sorted({r["layer"] for r in rows})
     value, away = 0.0, np.zeros(len(layers))
@@ -144,7 +146,8 @@ def accuracy(units: dict[str, list[dict]], top: bool = False) -> dict[str, dict]
     """Pooled sign accuracy of each solver and its difference from the paper's, see `share`.
 
     Args:
-        units: per solver, one row of `count_signs` per concept and layer, in the same order for all.
+        units: per solver, one row of `count_signs` per concept and layer, in the same order for
+            all.
     """
     n_key, key = ("n_top", "right_top") if top else ("n", "right")
     out = {}
@@ -185,7 +188,10 @@ def reliability(parts: list[list[dict]]) -> list[dict]:
 
 
 def known_structure(shapes, seeds: Sequence[int], noise: tuple[float, ...]) -> list[dict]:
-    """Solvers on matrices of `SPECTRUM`; rows with the paper's loop below 0.60 are shown and not counted."""
+    """Solvers on matrices of `SPECTRUM`.
+
+    Rows with the paper's loop below 0.60 are shown and not counted.
+    """
     out = []
     for d, n in shapes:
         for level in noise:
@@ -212,7 +218,9 @@ def known_structure(shapes, seeds: Sequence[int], noise: tuple[float, ...]) -> l
 
 
 def trained_matrices(file: Path, count: int, smallest: int = 32) -> Weights:
-    """Up to `count` weight matrices of a file, evenly spaced; convolutions as (out, in · height · width), never embeddings.
+    """Up to `count` weight matrices of a file, evenly spaced, never embeddings.
+
+    Convolutions are (out, in · height · width).
 
     Args:
         smallest: least rows and columns. `ff.net.2` is left out: every concept covers it.
@@ -235,10 +243,12 @@ def trained_matrices(file: Path, count: int, smallest: int = 32) -> Weights:
 
 
 def other_weights(count: int, skill_ratio: float = 0.05) -> list[dict]:
-    """Solvers on `OTHERS`, masks as ConceptPrune would draw them; below 0.60 for the paper's loop they do not count.
+    """Solvers on `OTHERS`, masks as ConceptPrune would draw them.
 
-    Matrices nearer to a square than `WIDE` have rows of their own: there the loop's threshold, the smallest singular
-    value, is next to nothing, and it stops almost where it starts.
+    Below 0.60 for the paper's loop they do not count.
+
+    Matrices nearer to a square than `WIDE` have rows of their own: there the loop's threshold, the
+    smallest singular value, is next to nothing, and it stops almost where it starts.
     """
     out = []
     for label, file in OTHERS.items():

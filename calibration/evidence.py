@@ -21,7 +21,7 @@ from conceptrevive.detectors.zeros import fingerprint
 from conceptrevive.experiments.cells import Cell, Found
 from conceptrevive.experiments.sources import short_hash
 from conceptrevive.files import ASSETS
-from conceptrevive.unlearning.activations import column_norms
+from conceptrevive.unlearning.recording import column_norms
 from conceptrevive.unlearning.conceptprune import wanda_mask
 
 FIRST_SEED = 200  # the tests were made looking at seeds below

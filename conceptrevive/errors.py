@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
+
 
 class ConceptReviveError(ValueError):
     """Bad input. The command line prints the message on one line and exits with 2."""
@@ -33,3 +35,22 @@ def printable(text: str) -> str:
 def one_line(text: object) -> str:
     """`printable` on one line: white space of any kind becomes single spaces."""
     return printable(" ".join(str(text).split()))
+
+
+def expect_number(value: object, name: str) -> None:
+    """Raise ConceptReviveError unless `value` is a real number; NaN and infinity are."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ConceptReviveError(f"{name} is a {type(value).__name__}: give a number")
+
+
+def expect_whole(value: object, name: str) -> None:
+    """Raise ConceptReviveError unless `value` is a whole number."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ConceptReviveError(f"{name} is a {type(value).__name__}: give a whole number")
+
+
+def expect_seed(value: object, name: str = "seed") -> None:
+    """Raise ConceptReviveError unless `value` is a seed of its own to torch's generators."""
+    expect_whole(value, name)
+    if value not in range(2**63):
+        raise ConceptReviveError(f"{name} is {value}: give one from 0 up to 2^63 - 1")

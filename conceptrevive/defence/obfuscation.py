@@ -1,92 +1,138 @@
-"""The paper's defence: fill the pruned positions with Gaussian noise, so that no zero tells where they were (§5)."""
+"""The paper's defence: fill the pruned positions with Gaussian noise (§5).
+
+No zero then tells where they were.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from conceptrevive.defence.defaults import SIGMA
-from conceptrevive.errors import ConceptReviveError
-from conceptrevive.unlearning.fit import check_fit
+from conceptrevive.errors import ConceptReviveError, expect, expect_number, expect_seed
+from conceptrevive.models.weights import Weights
+from conceptrevive.unlearning.fit import check_fit, check_not_empty
 
 
 def obfuscate(
-    weights: Mapping[str, torch.Tensor],
-    masks: Mapping[str, torch.Tensor],
+    weights: Mapping[str, Float[Tensor, "rows columns"]],
+    masks: Mapping[str, Bool[Tensor, "rows columns"]],
     *,
     sigma: float = SIGMA,
     relative: bool = True,
     seed: int | None = None,
-) -> dict[str, torch.Tensor]:
-    """New weights with N(0, σ_M²) at the masked positions, all others bitwise unchanged; dtype and device kept.
+) -> Weights:
+    """New weights with N(0, σ_M²) at the masked positions, all others bitwise unchanged.
+
+    Dtype and device are kept; layers without a mask are copied.
 
     Args:
-        sigma: σ_M; with `relative`, in units of σ_U, the standard deviation of the layer's surviving weights.
-        seed: None draws noise that nobody can draw again, from 128 bits of the operating system's entropy: for weights that
-            are given away. A number repeats an experiment, and gives the mask to whoever tries that number: see
-            `redrawn_positions`.
+        sigma: σ_M; with `relative`, in units of σ_U, the standard deviation of the layer's
+            surviving weights.
+        seed: None draws noise that nobody can draw again, from 128 bits of the operating system's
+            entropy: for weights that are given away. A number repeats an experiment, and gives the
+            mask to whoever tries that number: see `redrawn_positions`.
 
     Raises:
-        ConceptReviveError: negative or infinite sigma, noise that overflows the dtype, or masks that do not fit.
+        ConceptReviveError: negative or infinite sigma, noise that overflows the dtype, or masks
+            that do not fit or hold no entry.
     """
+    expect_number(sigma, "sigma")
     if not 0 <= sigma < float("inf"):
         raise ConceptReviveError(f"sigma is {sigma}: a standard deviation is ≥ 0 and finite")
+    expect(relative, bool, "relative", "give True (sigma in units of σ_U) or False")
     check_fit(weights, masks)
+    check_not_empty(masks)
     draw = standard_normal(seed)
     out = {}
     for name, w in weights.items():
-        if name not in masks:
+        if name in masks:
+            mask = masks[name].to(w.device)
+            out[name] = torch.where(mask, _noise(name, w, mask, sigma, relative, draw), w)
+        else:
             out[name] = w.clone()
-            continue
-        mask = masks[name].to(w.device)
-        alive = w[~mask].float()
-        scale = sigma * float(alive.std(correction=0)) if relative and alive.numel() else sigma
-        noise = draw(w.shape).to(w.device) * scale
-        noise = noise.to(w.dtype)
-        if not torch.isfinite(noise[mask]).all():
-            raise ConceptReviveError(
-                f"{name}: noise of standard deviation {scale:.3g} overflows {w.dtype}: lower sigma"
-            )
-        if (
-            scale > 0
-        ):  # half precision rounds the smallest draws to 0, which would mark the place again
-            tiny = torch.finfo(w.dtype).tiny
-            noise = torch.where(
-                noise == 0, torch.where(noise.signbit(), -tiny, tiny).to(w.dtype), noise
-            )
-        out[name] = torch.where(mask, noise, w)
     return out
 
 
-def standard_normal(seed: int | None) -> Callable[[torch.Size], torch.Tensor]:
-    """Standard normal draws in float32 on the CPU. torch's generator would take 32 bits of a seed, few enough to try."""
+def _noise(
+    name: str,
+    w: Float[Tensor, "rows columns"],
+    mask: Bool[Tensor, "rows columns"],
+    sigma: float,
+    relative: bool,
+    draw: Callable[[torch.Size], Tensor],
+) -> Float[Tensor, "rows columns"]:
+    """Noise for a whole layer, in its dtype; finite where the mask is, and nowhere 0."""
+    alive = w[~mask].float()
+    scale = sigma * float(alive.std(correction=0)) if relative and alive.numel() else sigma
+    if math.isnan(scale):
+        raise ConceptReviveError(
+            f"{name}: surviving entries hold NaN or Inf: the checkpoint is damaged, load it again"
+        )
+    noise = (draw(w.shape).to(w.device) * scale).to(w.dtype)
+    if not torch.isfinite(noise[mask]).all():
+        raise ConceptReviveError(
+            f"{name}: noise of standard deviation {scale:.3g} overflows {w.dtype}: lower sigma"
+        )
+    if scale > 0:
+        # Half precision rounds the smallest draws to 0, which would mark the place again.
+        tiny = torch.finfo(w.dtype).tiny
+        least = torch.where(noise.signbit(), -tiny, tiny).to(w.dtype)
+        noise = torch.where(noise == 0, least, noise)
+    return noise
+
+
+def standard_normal(seed: int | None) -> Callable[[torch.Size], Tensor]:
+    """Standard normal draws in float32 on the CPU.
+
+    torch's generator would take 32 bits of a secret seed, few enough to try.
+    """
     if seed is None:
         secret = np.random.default_rng()
         return lambda shape: torch.from_numpy(
             secret.standard_normal(tuple(shape), dtype=np.float32)
         )
-    generator = torch.Generator().manual_seed(seed)
+    expect_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     return lambda shape: torch.randn(shape, generator=generator, dtype=torch.float32)
 
 
 def modified_probability(
-    w: torch.Tensor | float, alpha: float, sigma_m: torch.Tensor | float, sigma_u: float
-) -> torch.Tensor:
+    w: Tensor | float, alpha: float, sigma_m: Tensor | float, sigma_u: float
+) -> Float[Tensor, "*broadcast"]:
     """p(w): probability that a value inside [−w, w] is a filled-in one (paper §5).
 
     Args:
-        w: half-width ≥ 0. alpha: share of filled-in weights. sigma_m, sigma_u: standard deviations of the filled-in
-            and of the untouched weights. w and sigma_m broadcast.
+        w: half-width ≥ 0.
+        alpha: share of filled-in weights, in [0, 1].
+        sigma_m, sigma_u: standard deviations > 0 of the filled-in and of the untouched weights.
+            w and sigma_m broadcast.
+
+    Raises:
+        ConceptReviveError: a value out of range.
     """
-    w, sigma_m = (
-        torch.as_tensor(w, dtype=torch.float64),
-        torch.as_tensor(sigma_m, dtype=torch.float64),
-    )
+    w, sigma_m = _numbers(w, "w"), _numbers(sigma_m, "sigma_m")
+    expect_number(alpha, "alpha")
+    expect_number(sigma_u, "sigma_u")
+    if not bool((w >= 0).all()):
+        raise ConceptReviveError("w has values that are not ≥ 0: it is half of an interval's width")
+    if not 0 <= alpha <= 1:
+        raise ConceptReviveError(f"alpha is {alpha}: it is a share of the weights, in [0, 1]")
+    if not (bool((sigma_m > 0).all()) and sigma_u > 0):
+        raise ConceptReviveError("sigma_m and sigma_u are standard deviations: give numbers > 0")
     filled = alpha * torch.erf(w / (2**0.5 * sigma_m))
     untouched = (1 - alpha) * torch.erf(w / (2**0.5 * sigma_u))
-    at_zero = (alpha / sigma_m) / (
-        alpha / sigma_m + (1 - alpha) / sigma_u
-    )  # the limit, by the densities
+    # The limit at w = 0, by the densities.
+    at_zero = (alpha / sigma_m) / (alpha / sigma_m + (1 - alpha) / sigma_u)
     return torch.where(w == 0, at_zero, filled / (filled + untouched))
+
+
+def _numbers(value: Tensor | float, name: str) -> Float[Tensor, "*shape"]:
+    if not isinstance(value, Tensor):
+        expect_number(value, name)
+    return torch.as_tensor(value, dtype=torch.float64)

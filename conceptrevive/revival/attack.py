@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from conceptrevive.errors import ConceptReviveError, expect_seed
 from conceptrevive.models.weights import Weights
 from conceptrevive.revival.completion.problems import Completion
 from conceptrevive.revival.completion.solvers import complete
-from conceptrevive.revival.defaults import MAGNITUDE, SOLVER, TOP_K, Magnitude, Solver
+from conceptrevive.revival.defaults import MAGNITUDE, MAGNITUDES, SOLVER, TOP_K, Magnitude, Solver
 from conceptrevive.revival.magnitude import neuron_magnitude
-from conceptrevive.revival.signs import retain_signs
+from conceptrevive.revival.signs import check_top_k, retain_signs
 from conceptrevive.unlearning.fit import check_weights
 
 
@@ -30,7 +31,9 @@ def revive(
     seed: int = 0,
     side: Mapping[str, Float[Tensor, "any_rows columns"]] | None = None,
 ) -> Weights:
-    """Bring a pruned concept back from the zeros alone: no data, no training, no original (paper §3).
+    """Bring a pruned concept back from the zeros alone (paper §3).
+
+    No data, no training, no original.
 
     Args:
         weights: {module name: pruned matrix}.
@@ -44,10 +47,14 @@ def revive(
         New weights, {module name: matrix}. Layers without a mask are copied.
 
     Raises:
-        ConceptReviveError: see `complete` and `retain_signs`.
+        ConceptReviveError: see `complete` and `retain_signs`; an unknown magnitude rule, or a seed
+            that is none.
     """
     check_weights(weights, "revive_matrix")
-    generator = torch.Generator().manual_seed(seed)
+    check_top_k(top_k)
+    _check_magnitude(magnitude)
+    expect_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     completions = complete(weights, masks, solver=solver, side=side)
     out = {}
     for name, weight in weights.items():
@@ -82,6 +89,13 @@ def revive_matrix(
     return revived[name]
 
 
+def _check_magnitude(magnitude: str) -> None:
+    if magnitude not in MAGNITUDES:
+        raise ConceptReviveError(
+            f"magnitude {magnitude!r} is unknown: choose one of {', '.join(MAGNITUDES)}"
+        )
+
+
 def revive_layer(
     completion: Completion,
     top_k: float = TOP_K,
@@ -93,6 +107,7 @@ def revive_layer(
     Besides `neuron_magnitude`'s rules, "expected" leaves every kept entry at its completed value:
     with the solver "prior" that is E[w | survivors, pruned].
     """
+    _check_magnitude(magnitude)
     signs = retain_signs(completion, top_k)
     if magnitude == "expected":
         return torch.where(completion.mask & (signs == 0), 0, completion.weight)

@@ -1,4 +1,7 @@
-"""What the attack can be told, and what it does unless told otherwise. Free of torch: the command line lists these."""
+"""What the attack can be told, and what it does unless told otherwise.
+
+Free of torch: the command line lists these.
+"""
 
 from __future__ import annotations
 

@@ -1,22 +1,28 @@
-"""The size given to a revived weight, from the surviving weights of its own output row (paper §3.4)."""
+"""The size given to a revived weight, from what survived in its own output row (paper §3.4)."""
 
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.revival.defaults import MAGNITUDES, Magnitude
+from conceptrevive.revival.defaults import MAGNITUDE, MAGNITUDES, Magnitude
+
+#: Those that are sizes of their own; "expected" keeps the completed one.
+RULES = tuple(rule for rule in MAGNITUDES if rule != "expected")
 
 
 def neuron_magnitude(
-    weight: torch.Tensor,
-    mask: torch.Tensor,
-    rule: Magnitude = "max",
+    weight: Float[Tensor, "rows columns"],
+    mask: Bool[Tensor, "rows columns"],
+    rule: Magnitude = MAGNITUDE,
     generator: torch.Generator | None = None,
-) -> torch.Tensor:
-    """Magnitude given to a revived entry, from the surviving weights of its own output row (paper §3.4).
+) -> Float[Tensor, "rows _"]:
+    """Magnitude given to a revived entry, from what survived in its output row (paper §3.4).
 
-    "max": the largest |w|; "average": the mean |w|; "sample": |N(μ, σ²)| of the row's surviving weights.
+    "max": the largest |w|; "average": the mean |w|; "sample": |N(μ, σ²)| of the row's surviving
+    weights.
 
     Returns: (rows, 1), or (rows, columns) for "sample". Rows without survivors give 0.
     """
@@ -36,7 +42,5 @@ def neuron_magnitude(
         )
         out = (mean + variance.sqrt() * noise).abs()
     else:
-        raise ConceptReviveError(
-            f"magnitude {rule!r} is unknown: choose one of {', '.join(MAGNITUDES)}"
-        )
+        raise ConceptReviveError(f"magnitude {rule!r} is unknown: choose one of {', '.join(RULES)}")
     return out.to(weight.dtype)

@@ -1,32 +1,46 @@
-"""What an attacker knows of where a concept was pruned: exact zeros, a guess, or noise drawn again."""
+"""What an attacker knows of where a concept was: exact zeros, a guess, noise drawn again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from conceptrevive.defence.obfuscation import standard_normal
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, expect_number, expect_seed
+from conceptrevive.unlearning.fit import check_matrices
 from conceptrevive.unlearning.masks import MaskSet
 
 
-def zero_masks(weights: Mapping[str, torch.Tensor]) -> MaskSet:
+def zero_masks(weights: Mapping[str, Float[Tensor, "rows columns"]]) -> MaskSet:
     """The map an attacker reads off a pruned checkpoint: where its weights are exactly 0."""
+    check_matrices(weights)
     return MaskSet({n: w == 0 for n, w in weights.items()}, concept="exact zeros")
 
 
 def guess_masks(
-    weights: Mapping[str, torch.Tensor], fraction: float | Mapping[str, float]
+    weights: Mapping[str, Float[Tensor, "rows columns"]], fraction: float | Mapping[str, float]
 ) -> MaskSet:
-    """What an attacker who finds no zeros may try: per row, the `fraction` of entries with the smallest |w|.
+    """What an attacker who finds no zeros may try: per row, the entries with the smallest |w|.
 
     Args:
-        fraction: the pruning rate the attacker knows or assumes, one for all or one per layer.
+        fraction: which share of a row; the pruning rate the attacker knows or assumes, one for all
+            or one per layer.
+
+    Raises:
+        ConceptReviveError: a share out of [0, 1], or missing for a layer.
     """
+    check_matrices(weights)
     out = {}
     for name, w in weights.items():
+        if isinstance(fraction, Mapping) and name not in fraction:
+            raise ConceptReviveError(
+                f"{name}: fraction has no share for this layer: give one for each, or one for all"
+            )
         share = fraction[name] if isinstance(fraction, Mapping) else fraction
+        expect_number(share, f"{name}: fraction")
         if not 0 <= share <= 1:
             raise ConceptReviveError(
                 f"{name}: fraction is {share}; it is a share of the entries, in [0, 1]"
@@ -34,18 +48,18 @@ def guess_masks(
         count = round(share * w.shape[1])
         mask = torch.zeros_like(w, dtype=torch.bool)
         if count:
-            mask.scatter_(1, w.abs().float().topk(count, dim=1, largest=False).indices, True)
+            mask.scatter_(1, w.float().abs().topk(count, dim=1, largest=False).indices, True)
         out[name] = mask
     return MaskSet(out, concept="guess: smallest magnitudes")
 
 
 def redrawn_positions(
-    weights: Mapping[str, torch.Tensor], seed: int, tolerance: float = 1e-3
+    weights: Mapping[str, Float[Tensor, "rows columns"]], seed: int, tolerance: float = 1e-3
 ) -> MaskSet:
     """Where `obfuscate` with a known `seed` put noise: the attack that makes the seed a secret.
 
-    The noise is drawn again; at filled positions weight / noise is one number, the layer's σ_M, which is found where the
-    quotients crowd.
+    The noise is drawn again; at filled positions weight / noise is one number, the layer's σ_M,
+    which is found where the quotients crowd.
 
     Args:
         weights: every layer that was filled, in the order in which it was.
@@ -53,6 +67,11 @@ def redrawn_positions(
 
     Returns: masks; with any other seed they hold a few positions by chance.
     """
+    check_matrices(weights)
+    expect_seed(seed)
+    expect_number(tolerance, "tolerance")
+    if not 0 < tolerance < 1:
+        raise ConceptReviveError(f"tolerance is {tolerance}: it is a relative distance, in (0, 1)")
     draw, out = standard_normal(seed), {}
     for name, w in weights.items():
         quotient = (w.detach().cpu().double() / draw(w.shape)).log()  # NaN where the signs differ

@@ -1,122 +1,145 @@
-"""Column norms of feed-forward activations, per layer and denoising step (paper §1, Wanda's ‖X_j‖)."""
+"""Column norms of feed-forward activations, per layer and step (paper §1, Wanda's ‖X_j‖)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models.calling import run_pipeline
-from conceptrevive.models.generation import precision
-from conceptrevive.models.layers import candidate_layers
+
+#: What keeps a layer from being seen, and what to do about it.
+UNSEEN = (
+    "the network may be compiled, cached or wrapped, so that its layers are not called: "
+    "locate on the plain model, before `compile`"
+)
 
 
-@dataclass
-class ColumnNorms:
-    """Running sums of squared activations, in float32 on the layers' device; use as a context manager.
+@dataclass(frozen=True, eq=False)
+class ColumnNorms(Mapping[str, Tensor]):
+    """{module name: A, (groups, steps, columns)}, the norm of each column of a layer's input.
 
-    Every token's vector is first scaled to unit L2 norm; sums run over tokens, guidance halves and prompts. The pictures
-    of a batch come in `groups` blocks of equal size (target prompts, base prompts), each with sums of its own.
+    Attributes:
+        samples: activations that each layer has shown at each step, all groups and both guidance
+            halves together.
     """
 
-    layers: dict[str, nn.Linear]
-    steps: int
-    groups: int = 1
-    pictures: int = 1
-    step: int = 0
-    sums: dict[str, torch.Tensor] = field(default_factory=dict)
+    norms: dict[str, Float[Tensor, "groups steps columns"]]
+    samples: int
 
-    def __post_init__(self) -> None:
-        for name, layer in self.layers.items():
-            shape = (self.groups, self.steps, layer.in_features)
-            self.sums[name] = torch.zeros(shape, dtype=torch.float32, device=layer.weight.device)
+    def __getitem__(self, name: str) -> Float[Tensor, "groups steps columns"]:
+        return self.norms[name]
 
-    def update(self, name: str, z: torch.Tensor) -> None:
-        """Add activations z, (guidance halves · pictures, tokens, columns), to the current step of layer `name`."""
-        if self.step >= self.steps:
-            return
-        shape = (-1, self.groups, self.pictures // self.groups, z.shape[-2])
-        square = z.detach().flatten(0, -2).float().square()
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.norms)
+
+    def __len__(self) -> int:
+        return len(self.norms)
+
+
+class ColumnNormFitter:
+    """Streams activations and keeps their column norms, in float32 on the layers' device.
+
+    Every token's vector is first scaled to unit L2 norm; sums run over tokens, guidance halves and
+    pictures. The pictures come in `groups` blocks of equal size (target prompts, base prompts),
+    each with sums of its own.
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Linear], steps: int, groups: int = 1) -> None:
+        self.steps, self.groups = steps, groups
+        self._sums = {
+            name: torch.zeros(groups, steps, layer.in_features, device=layer.weight.device)
+            for name, layer in layers.items()
+        }
+        self._samples = {name: [0] * steps for name in layers}
+
+    def update(
+        self, name: str, step: int, z: Float[Tensor, "samples *tokens columns"], pictures: int
+    ) -> None:
+        """Add what the layer `name` was given at one denoising step.
+
+        Args:
+            z: one sample per picture and guidance half, the halves one after the other.
+            pictures: how many are drawn at once, of all groups.
+
+        Raises:
+            ConceptReviveError: the samples are not those pictures.
+        """
+        if z.ndim < 3 or z.shape[0] % pictures:
+            raise ConceptReviveError(
+                f"{name}: activations of shape {tuple(z.shape)} at denoising step {step} do not "
+                f"belong to {pictures} pictures: this layer cannot be located in"
+            )
+        self._samples[name][step] += len(z)
+        z = z.detach().flatten(1, -2)
+        shape = (-1, self.groups, pictures // self.groups, z.shape[1])
+        square = z.flatten(0, 1).float().square()
         token = square.sum(-1).clamp_min(1e-24).reciprocal().view(shape)
         # 1/‖z‖² times z², summed over each group's tokens: one product, no scaled copy of z.
         chosen = torch.eye(self.groups, device=z.device)[:, None, :, None, None] * token
-        self.sums[name][:, self.step] += chosen.flatten(1) @ square
+        self._sums[name][:, step] += chosen.flatten(1) @ square
 
-    def check(self) -> None:
-        """Raise ConceptReviveError naming the layer if the current step's sums are not finite."""
-        totals = torch.stack([s[:, self.step].sum() for s in self.sums.values()])
-        for name, ok in zip(self.sums, torch.isfinite(totals).tolist(), strict=True):
+    def check(self, step: int, least: int = 1) -> None:
+        """Raise ConceptReviveError naming the layer whose record of `step` cannot be right.
+
+        Every layer has seen as many samples as the others, `least` or more, and all sums are
+        finite.
+        """
+        seen = {name: samples[step] for name, samples in self._samples.items()}
+        expected = max(least, *seen.values())
+        if short := next((name for name, n in seen.items() if n != expected), None):
+            raise ConceptReviveError(
+                f"{short}: {seen[short]} of {expected} samples were seen at denoising step {step}: "
+                + UNSEEN
+            )
+        totals = torch.stack([s[:, step].sum() for s in self._sums.values()])
+        for name, ok in zip(self._sums, torch.isfinite(totals).tolist(), strict=True):
             if not ok:
                 raise ConceptReviveError(
-                    f"{name}: activations at denoising step {self.step} are not finite: "
+                    f"{name}: activations at denoising step {step} are not finite: "
                     "load the model in float32 or bfloat16"
                 )
 
-    def __enter__(self) -> ColumnNorms:
-        self._hooks = [
-            layer.register_forward_pre_hook(lambda _m, args, name=name: self.update(name, args[0]))
-            for name, layer in self.layers.items()
-        ]
-        return self
-
-    def __exit__(self, *exc) -> None:
-        for hook in self._hooks:
-            hook.remove()
+    @property
+    def samples(self) -> int:
+        """Samples each layer has seen at each step; the most, where some have seen fewer."""
+        return max(n for samples in self._samples.values() for n in samples)
 
     @property
-    def norms(self) -> dict[str, torch.Tensor]:
-        """{module name: A, (groups, steps, columns)}."""
-        return {name: s.sqrt() for name, s in self.sums.items()}
+    def norms(self) -> ColumnNorms:
+        """The norms of all that was added, which must be as much for every layer and step."""
+        for step in range(self.steps):
+            self.check(step, self.samples)
+        return ColumnNorms({name: s.sqrt() for name, s in self._sums.items()}, self.samples)
 
 
-@torch.no_grad()
-def column_norms(
-    model,
-    groups: Sequence[Sequence[str]],
-    *,
-    tau: int,
-    steps: int,
-    guidance: float,
-    seed: int,
-    batch_size: int = 16,
-    progress=None,
-) -> dict[str, torch.Tensor]:
-    """A_{t,l} over the first `tau` of `steps` denoising steps; every prompt starts from the same noise.
+@contextmanager
+def listening(
+    layers: Mapping[str, nn.Module], hear: Callable[[str, Tensor], object]
+) -> Iterator[None]:
+    """Within the block `hear(module name, input)` is called whenever one of `layers` runs.
 
-    Args:
-        groups: equally many prompts each (target prompts, base prompts), denoised in the same batches.
-        batch_size: pictures denoised at a time, at least one of each group.
-
-    Returns: {module name: (groups, tau, columns)}.
+    A compiled network calls no hooks that it was compiled without, so meanwhile it runs as if it
+    were not compiled, where torch can do that (2.6 and later).
     """
-    layers = candidate_layers(model)
+    stance: Any = getattr(torch.compiler, "set_stance", None)
 
-    def advance(pipe, step: int, timestep, kwargs: dict) -> dict:
-        if recorder.step < tau:
-            recorder.check()
-        recorder.step = step + 1
-        if recorder.step >= tau:
-            pipe._interrupt = True  # diffusers' own switch: the remaining steps are skipped
-        return {}
+    def hook(name: str, _layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        hear(name, args[0] if args else kwargs["input"])
 
-    at_a_time = max(1, batch_size // len(groups))
-    # Precision first: its timing draws, and nothing but the prompts may be recorded.
-    with precision(model), ColumnNorms(layers, tau, len(groups)) as recorder:
-        for first in range(0, len(groups[0]), at_a_time):
-            part = [prompt for group in groups for prompt in group[first : first + at_a_time]]
-            recorder.step, recorder.pictures = 0, len(part)
-            run_pipeline(
-                model,
-                part,
-                [seed] * len(part),
-                steps=steps,
-                guidance=guidance,
-                output_type="latent",
-                callback_on_step_end=advance,
-            )
-            if progress:
-                progress(len(part))
-    return recorder.norms
+    hooks = []
+    try:
+        for name, layer in layers.items():
+            heard = partial(hook, name)
+            hooks.append(layer.register_forward_pre_hook(heard, with_kwargs=True))
+        with stance("force_eager") if stance else nullcontext():
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()

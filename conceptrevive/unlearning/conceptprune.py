@@ -1,23 +1,34 @@
-"""ConceptPrune: find the weights that matter for a concept (paper §1; Chavhan et al., ICLR 2025)."""
+"""ConceptPrune: the weights that matter for a concept (paper §1; Chavhan et al., ICLR 2025)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
-from conceptrevive.concepts.concept import Concept
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.concepts.concept import Concept, Settings
+from conceptrevive.errors import (
+    ConceptReviveError,
+    expect,
+    expect_number,
+    expect_seed,
+    expect_whole,
+)
 from conceptrevive.models.generation import fastest
 from conceptrevive.models.layers import candidate_layers
+from conceptrevive.models.precision import How
+from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.seeds import EVALUATION_SEED
-from conceptrevive.models.weights import Weights
-from conceptrevive.unlearning.activations import column_norms
 from conceptrevive.unlearning.masks import MaskSet
+from conceptrevive.unlearning.prompts import check_prompts
+from conceptrevive.unlearning.recording import column_norms
 
 
 def locate(
-    model,
+    model: TextToImage,
     concept: Concept,
     *,
     skill_ratio: float | None = None,
@@ -26,66 +37,122 @@ def locate(
     guidance: float | None = None,
     seed: int = 0,
     batch_size: int = 16,
-    progress=None,
+    autocast: bool = False,
+    progress: Callable[[int], object] | None = None,
 ) -> MaskSet:
     """Masks of the weights to prune so that `model` forgets `concept`.
 
-    Target and base prompts run in the same batches from the same noise; per layer and step the Wanda scores of both are compared
-    (`wanda_mask`), and the masks of the first `tau` denoising steps are united.
+    Target and base prompts run in the same batches from the same noise; per layer and step the
+    Wanda scores of both are compared (`wanda_mask`), and the masks of the first `tau` denoising
+    steps are united.
 
     Args:
-        model: a diffusers text-to-image pipeline. concept: see `get_concept`.
+        model: a diffusers text-to-image pipeline.
+        concept: see `get_concept`.
         skill_ratio, tau, steps, guidance: None takes the concept's own settings.
-        batch_size: pictures denoised at a time, half of them from target and half from base prompts.
+        seed: of the noise that every prompt starts from.
+        batch_size: pictures denoised at a time, half of them from target and half from base
+            prompts.
+        autocast: let a processor draw in the way that a short timing found fastest, as `generate`
+            does. By default the model's own precision is kept, as the released code does, so that
+            masks do not depend on the machine's fastest way.
         progress: called with the number of prompts finished since the last call.
 
     Raises:
-        ConceptReviveError: a setting out of range.
+        ConceptReviveError: a setting out of range, a prompt that the model would cut, a layer that
+            was not seen at every step, or nothing found.
     """
-    s = concept.settings
-    k, tau = (
-        skill_ratio if skill_ratio is not None else s.skill_ratio,
-        tau if tau is not None else s.tau,
+    expect(concept, Concept, "concept", "give a Concept, as `get_concept(name)` returns")
+    s = _settings(concept, skill_ratio, tau, steps, guidance)
+    _check_draws(seed, batch_size)
+    layers = candidate_layers(model)
+    for name, layer in layers.items():
+        if int(s.skill_ratio * layer.in_features) == 0:
+            raise ConceptReviveError(
+                f"skill_ratio {s.skill_ratio} selects no entry of {name}'s {layer.in_features} "
+                "columns: raise it"
+            )
+    check_prompts(model, concept)
+    norms = column_norms(
+        model,
+        (concept.target_prompts, concept.base_prompts),
+        tau=s.tau,
+        steps=s.steps,
+        guidance=s.guidance,
+        seed=seed,
+        batch_size=batch_size,
+        autocast=autocast,
+        progress=progress,
     )
-    steps, guidance = (
-        steps if steps is not None else s.steps,
-        guidance if guidance is not None else s.guidance,
+    weights = {n: layer.weight.detach() for n, layer in layers.items()}
+    masks = MaskSet(
+        concept_masks(weights, norms, s.skill_ratio),
+        concept=concept.name,
+        skill_ratio=s.skill_ratio,
+        tau=s.tau,
+        seed=int(seed),
+        sampling=str(fastest(model) if autocast else How()),
     )
-    if not 0 <= seed < EVALUATION_SEED:
+    if masks.count == 0:
+        raise ConceptReviveError(
+            f"nothing was found for {concept.name!r}: no column is larger for the target prompts "
+            "than for the base prompts; name the concept in the target prompts alone"
+        )
+    return masks
+
+
+def _settings(
+    concept: Concept,
+    skill_ratio: float | None,
+    tau: int | None,
+    steps: int | None,
+    guidance: float | None,
+) -> Settings:
+    """The concept's settings with those that are given, checked."""
+    own = concept.settings
+    ratio = own.skill_ratio if skill_ratio is None else skill_ratio
+    tau = own.tau if tau is None else tau
+    steps = own.steps if steps is None else steps
+    guidance = own.guidance if guidance is None else guidance
+    expect_number(ratio, "skill_ratio")
+    expect_whole(tau, "tau")
+    expect_whole(steps, "steps")
+    expect_number(guidance, "guidance")
+    if not 0 < ratio <= 1:
+        raise ConceptReviveError(f"skill_ratio is {ratio}: it is a share of each row, in (0, 1]")
+    if not 1 <= tau <= steps:
+        raise ConceptReviveError(
+            f"tau is {tau}: it counts denoising steps, from 1 to the {steps} taken"
+        )
+    if not math.isfinite(guidance):
+        raise ConceptReviveError(f"guidance is {guidance}: it is a finite number, such as 7.5")
+    return Settings(
+        skill_ratio=float(ratio), tau=int(tau), steps=int(steps), guidance=float(guidance)
+    )
+
+
+def _check_draws(seed: int, batch_size: int) -> None:
+    expect_seed(seed)
+    expect_whole(batch_size, "batch_size")
+    if seed >= EVALUATION_SEED:
         raise ConceptReviveError(
             f"seed is {seed}: from {EVALUATION_SEED} on seeds belong to evaluations"
         )
     if batch_size < 1:
         raise ConceptReviveError(f"batch_size is {batch_size}: it must be at least 1")
-    if not 0 < k <= 1:
-        raise ConceptReviveError(f"skill_ratio is {k}: it is a share of each row, in (0, 1]")
-    if not 1 <= tau <= steps:
-        raise ConceptReviveError(
-            f"tau is {tau}: it counts denoising steps, from 1 to the {steps} taken"
-        )
-    layers = candidate_layers(model)
-    for name, layer in layers.items():
-        if int(k * layer.in_features) == 0:
-            raise ConceptReviveError(
-                f"skill_ratio {k} selects no entry of {name}'s {layer.in_features} columns: raise it"
-            )
-    run = dict(
-        tau=tau, steps=steps, guidance=guidance, seed=seed, batch_size=batch_size, progress=progress
-    )
-    norms = column_norms(model, (concept.target_prompts, concept.base_prompts), **run)
-    masks = concept_masks({n: layer.weight.detach() for n, layer in layers.items()}, norms, k)
-    return MaskSet(
-        masks, concept=concept.name, skill_ratio=k, tau=tau, seed=seed, sampling=str(fastest(model))
-    )
 
 
 def concept_masks(
-    weights: Weights, norms: Mapping[str, torch.Tensor], skill_ratio: float, tau: int | None = None
-) -> dict[str, torch.Tensor]:
+    weights: Mapping[str, Float[Tensor, "rows columns"]],
+    norms: Mapping[str, Float[Tensor, "groups steps columns"]],
+    skill_ratio: float,
+    tau: int | None = None,
+) -> dict[str, Bool[Tensor, "rows columns"]]:
     """Union over the first `tau` steps of each layer's `wanda_mask` (paper §1).
 
     Args:
-        weights: {module name: (d, columns)}. norms: {module name: (2, steps, columns)}, target's and base's column norms.
+        weights: {module name: matrix}.
+        norms: {module name: (2, steps, columns)}, target's and base's column norms.
         tau: None takes all the steps in `norms`.
     """
     masks = {}
@@ -97,18 +164,22 @@ def concept_masks(
 
 
 def wanda_mask(
-    weight: torch.Tensor, target: torch.Tensor, base: torch.Tensor, skill_ratio: float
-) -> torch.Tensor:
+    weight: Float[Tensor, "rows columns"],
+    target: Float[Tensor, " columns"],
+    base: Float[Tensor, " columns"],
+    skill_ratio: float,
+) -> Bool[Tensor, "rows columns"]:
     """ConceptPrune's mask of one layer at one denoising step (Chavhan et al. 2025, eq. 3–5).
 
-    Scores are |W_ij| · A[j]. Per row the top ⌊skill_ratio · columns⌋ target scores are taken, of which only those
-    stay whose target score exceeds the base score; |W_ij| cancels there, so that test is per column.
+    Scores are |W_ij| · A[j]. Per row the top ⌊skill_ratio · columns⌋ target scores are taken, of
+    which only those stay whose target score exceeds the base score; |W_ij| cancels there, so that
+    test is per column.
 
     Args:
-        weight: (rows, columns). target, base: column norms (columns,) ≥ 0. skill_ratio: in (0, 1].
+        target, base: column norms ≥ 0.
+        skill_ratio: in (0, 1].
 
-    Returns:
-        bool (rows, columns), True = to be pruned.
+    Returns: True = to be pruned.
     """
     count = int(skill_ratio * weight.shape[1])
     mask = torch.zeros_like(weight, dtype=torch.bool)

@@ -6,29 +6,39 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
+from jaxtyping import Bool, Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, expect, expect_number, expect_whole
 from conceptrevive.files import replacing
-from conceptrevive.unlearning.fit import check_fit
+from conceptrevive.models.weights import Weights
+from conceptrevive.unlearning.fit import check_fit, check_masks, check_not_empty
 from conceptrevive.version import version
 
 FORMAT = "conceptrevive-masks-1"
 
+#: What a mask file says about its masks, besides the format.
+NOTES = ("concept", "skill_ratio", "tau", "seed", "sampling", "version")
+
 
 @dataclass(frozen=True, eq=False)
-class MaskSet(Mapping[str, torch.Tensor]):
+class MaskSet(Mapping[str, Tensor]):
     """Which weights a concept's pruning zeroes: {module name: bool (rows, columns)}, True = pruned.
 
     Attributes:
-        concept, skill_ratio, tau, seed, version: what `locate` was given, and which version it was. sampling: the way of
-            drawing, see `precision.NAMES`.
+        concept, skill_ratio, tau, seed, version: what `locate` was given, and which version it was.
+        sampling: the way of drawing, see `precision.NAMES`.
+
+    Raises:
+        ConceptReviveError: a mask that is no boolean matrix, or a note of the wrong type or range.
     """
 
-    masks: dict[str, torch.Tensor]
+    masks: Mapping[str, Bool[Tensor, "rows columns"]]
     concept: str = ""
     skill_ratio: float | None = None
     tau: int | None = None
@@ -36,7 +46,31 @@ class MaskSet(Mapping[str, torch.Tensor]):
     sampling: str | None = None
     version: str = field(default_factory=version)
 
-    def __getitem__(self, name: str) -> torch.Tensor:
+    def __post_init__(self) -> None:
+        check_masks(self.masks)
+        for name, mask in self.masks.items():
+            if mask.ndim != 2:
+                raise ConceptReviveError(
+                    f"{name}: the mask has shape {tuple(mask.shape)}: give a matrix"
+                )
+        for note in ("concept", "version"):
+            expect(getattr(self, note), str, note, "give text")
+        if self.sampling is not None:
+            expect(self.sampling, str, "sampling", "give one of `precision.NAMES`")
+        if self.skill_ratio is not None:
+            expect_number(self.skill_ratio, "skill_ratio")
+            if not 0 < self.skill_ratio <= 1:
+                raise ConceptReviveError(
+                    f"skill_ratio is {self.skill_ratio}: it is a share of each row, in (0, 1]"
+                )
+        for note, least in (("tau", 1), ("seed", 0)):
+            value = getattr(self, note)
+            if value is not None:
+                expect_whole(value, note)
+                if value < least:
+                    raise ConceptReviveError(f"{note} is {value}: it is at least {least}")
+
+    def __getitem__(self, name: str) -> Bool[Tensor, "rows columns"]:
         return self.masks[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -65,12 +99,15 @@ class MaskSet(Mapping[str, torch.Tensor]):
 
     __or__, __and__ = union, intersection
 
-    def _combine(self, other: MaskSet, how: Callable, sign: str) -> MaskSet:
+    def _combine(
+        self, other: MaskSet, how: Callable[[Tensor, Tensor], Tensor], sign: str
+    ) -> MaskSet:
+        expect(other, MaskSet, "what a MaskSet is combined with", "give another MaskSet")
         out = {}
         for name in dict.fromkeys([*self, *other]):
-            a, b = self.masks.get(name), other.masks.get(name)
-            a = torch.zeros_like(b) if a is None else a
-            b = torch.zeros_like(a) if b is None else b.to(a.device)
+            mine, theirs = self.masks.get(name), other.masks.get(name)
+            a = torch.zeros_like(other[name]) if mine is None else mine
+            b = torch.zeros_like(a) if theirs is None else theirs.to(a.device)
             if a.shape != b.shape:
                 raise ConceptReviveError(
                     f"{name}: masks of shapes {tuple(a.shape)} and {tuple(b.shape)} do not combine"
@@ -82,49 +119,87 @@ class MaskSet(Mapping[str, torch.Tensor]):
         }
         return replace(self, masks=out, concept=f"{self.concept} {sign} {other.concept}", **shared)
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write one safetensors file, to a temporary name first."""
-        # One metadata key: safetensors writes several in random order, and equal masks should be equal files.
-        info = {"format": FORMAT} | {
-            k: getattr(self, k)
-            for k in ("concept", "skill_ratio", "tau", "seed", "sampling", "version")
-        }
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one safetensors file, to a temporary name first.
+
+        Raises:
+            ConceptReviveError: `path` cannot be written, or holds something else than masks.
+        """
+        expect(path, (str, os.PathLike), "path", "give the name of a file to write")
+        if os.path.isfile(path) and not _is_mask_file(path):
+            raise ConceptReviveError(
+                f"{path} exists and is no mask file: choose another name, or remove it first"
+            )
+        # One metadata key: safetensors writes several in random order, and equal masks should be
+        # equal files.
+        info = {"format": FORMAT} | {k: getattr(self, k) for k in NOTES}
+        note = json.dumps(info, default=lambda number: number.item())
         tensors = {n: m.cpu().contiguous() for n, m in self.masks.items()}
         with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata={"conceptrevive": json.dumps(info)})
+            save_file(tensors, temporary, metadata={"conceptrevive": note})
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> MaskSet:
+    def load(cls, path: str | os.PathLike[str]) -> MaskSet:
         """Read what `save` wrote. Raises ConceptReviveError for any other file."""
-        problem = f"{path} is no mask file: write one with `conceptrevive locate … --out {path}`"
+        expect(path, (str, os.PathLike), "path", "give a file written by `locate`")
+        if os.path.isdir(path):
+            raise ConceptReviveError(f"{path} is a folder: give the mask file that `locate` wrote")
         try:
             with safe_open(path, "pt") as f:
-                info = json.loads((f.metadata() or {}).get("conceptrevive", "{}"))
+                info = _info(f)
+                if info is None:
+                    raise ConceptReviveError(
+                        f"{path} is no mask file: write one with `conceptrevive locate … "
+                        "--out FILE`"
+                    )
                 masks = {name: f.get_tensor(name) for name in f.keys()}
-            if not isinstance(info, dict) or info.pop("format", None) != FORMAT:
-                raise ConceptReviveError(problem)
-            wrong = next(
-                (n for n, m in masks.items() if m.dtype != torch.bool or m.ndim != 2), None
-            )
-            if wrong:
-                raise ConceptReviveError(
-                    f"{path}: {wrong} is not a boolean matrix: write the masks again with `locate`"
-                )
-            return cls(masks=masks, **info)
         except (OSError, SafetensorError) as e:
             raise ConceptReviveError(
                 f"cannot read masks from {path} ({e}): give a file written by `locate`"
             ) from e
-        except (json.JSONDecodeError, TypeError) as e:
-            raise ConceptReviveError(problem) from e
+        try:
+            return cls(masks=masks, **info)
+        except ConceptReviveError as e:
+            raise ConceptReviveError(f"{path}: {e}; write the masks again with `locate`") from e
+
+
+def _info(f: Any) -> dict[str, Any] | None:
+    """What the metadata of a mask file says; None if it is no mask file."""
+    try:
+        info = json.loads((f.metadata() or {}).get("conceptrevive", "{}"))
+    except (json.JSONDecodeError, RecursionError):
+        return None
+    if (
+        not isinstance(info, dict)
+        or info.pop("format", None) != FORMAT
+        or not info.keys() <= set(NOTES)
+    ):
+        return None
+    return info
+
+
+def _is_mask_file(path: str | os.PathLike[str]) -> bool:
+    try:
+        with safe_open(path, "pt") as f:
+            return _info(f) is not None
+    except (OSError, SafetensorError):
+        return False
 
 
 def prune(
-    weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """New weights with the masked entries exactly 0, all others bitwise unchanged; dtype and device kept."""
+    weights: Mapping[str, Float[Tensor, "rows columns"]],
+    masks: Mapping[str, Bool[Tensor, "rows columns"]],
+) -> Weights:
+    """New weights with the masked entries exactly 0, all others bitwise unchanged.
+
+    Dtype and device are kept; layers without a mask are copied.
+
+    Raises:
+        ConceptReviveError: masks that do not fit, or that hold no entry.
+    """
     check_fit(weights, masks)
+    check_not_empty(masks)
     return {
-        n: w.masked_fill(masks[n].to(w.device), 0) if n in masks else w.clone()
+        n: torch.where(masks[n].to(w.device), w.new_zeros(()), w) if n in masks else w.clone()
         for n, w in weights.items()
     }

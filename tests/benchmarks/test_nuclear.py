@@ -1,4 +1,4 @@
-"""The loop's objective taken to its minimum: no higher than the loop ends, with the loop's signs."""
+"""The loop's objective at its minimum: no higher than the loop ends, with the loop's signs."""
 
 from __future__ import annotations
 

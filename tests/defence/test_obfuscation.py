@@ -139,7 +139,7 @@ def test_noise_that_overflows_is_refused():
         cr.obfuscate({n: w.half() for n, w in weights.items()}, masks, sigma=1e6, relative=False)
 
 
-# --- p(w) -------------------------------------------------------------------------------------------------------
+# --- p(w) -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -191,3 +191,51 @@ def test_modified_probability_broadcasts():
     assert float(p[3, 1]) == pytest.approx(
         float(cr.modified_probability(w[3, 0], 0.1, sigma[0, 1], 1.0))
     )
+
+
+# --- input of the wrong kind ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sigma": "0.25"}, "sigma is a str: give a number"),
+        ({"sigma": None}, "sigma is a NoneType: give a number"),
+        ({"relative": "no"}, r"relative is a str: give True \(sigma in units of σ_U\) or False"),
+        ({"seed": -1}, r"seed is -1: give one from 0 up to 2\^63 - 1"),
+        ({"seed": 2**70}, rf"seed is {2**70}: give one from 0 up to 2\^63 - 1"),
+        ({"seed": 1.0}, "seed is a float: give a whole number"),
+    ],
+)
+def test_options_of_the_wrong_kind(options, message):
+    weights, masks = layers(rows=2, columns=4)
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        cr.obfuscate(weights, masks, **options)
+
+
+def test_survivors_that_are_not_finite_are_named():
+    weights, masks = layers(rows=2, columns=8)
+    name = next(iter(weights))
+    weights[name][~masks[name]] = math.nan
+    with pytest.raises(cr.ConceptReviveError, match=f"{name}: surviving entries hold NaN or Inf"):
+        cr.obfuscate(weights, masks)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((-0.1, 0.1, 1.0, 1.0), r"w has values that are not ≥ 0"),
+        ((math.nan, 0.1, 1.0, 1.0), r"w has values that are not ≥ 0"),
+        (("1", 0.1, 1.0, 1.0), "w is a str: give a number"),
+        ((0.1, 1.1, 1.0, 1.0), r"alpha is 1.1: it is a share of the weights, in \[0, 1\]"),
+        ((0.1, math.nan, 1.0, 1.0), "alpha is nan: it is a share"),
+        ((0.1, "a", 1.0, 1.0), "alpha is a str: give a number"),
+        ((0.1, 0.1, 0.0, 1.0), "sigma_m and sigma_u are standard deviations: give numbers > 0"),
+        ((0.1, 0.1, 1.0, -1.0), "sigma_m and sigma_u are standard deviations: give numbers > 0"),
+        ((0.1, 0.1, torch.tensor([1.0, math.nan]), 1.0), "sigma_m and sigma_u are standard dev"),
+        ((0.1, 0.1, 1.0, None), "sigma_u is a NoneType: give a number"),
+    ],
+)
+def test_modified_probability_out_of_range(given, message):
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        cr.modified_probability(*given)

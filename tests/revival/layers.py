@@ -8,7 +8,10 @@ import torch
 
 
 def layer(seed, rows=32, columns=128, rank=6, noise=0.5, share=0.1, largest=True):
-    """Low rank plus noise, (truth, mask): the largest of each row pruned, in half of the columns, or entries at random."""
+    """Low rank plus noise, (truth, mask).
+
+    Pruned are the largest of each row, in half of the columns, or entries at random.
+    """
     g = torch.Generator().manual_seed(seed)
     truth = (
         torch.randn(rows, rank, generator=g)

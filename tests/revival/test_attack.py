@@ -1,9 +1,10 @@
-"""Top-K sign retention, the three magnitude rules, and that the attack sees nothing but the pruned weights."""
+"""Top-K signs, the three magnitude rules, and that the attack sees pruned weights alone."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ import conceptrevive as cr
 from conceptrevive.revival.attack import revive_layer
 from conceptrevive.revival.defaults import SOLVERS
 from conceptrevive.revival.magnitude import neuron_magnitude
+from conceptrevive.revival.positions import redrawn_positions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 solvers = pytest.mark.parametrize("solver", SOLVERS)
@@ -39,7 +41,7 @@ BY_HAND = cr.Completion(
 )
 
 
-# --- Top-K ------------------------------------------------------------------------------------------------------
+# --- Top-K ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,7 @@ def test_top_k_out_of_range(top_k):
         cr.revive(weights, masks, top_k=top_k)
 
 
-# --- magnitudes -------------------------------------------------------------------------------------------------
+# --- magnitudes -----------------------------------------------------------------------------------
 
 
 def test_neuron_max_and_average_by_hand():
@@ -97,7 +99,8 @@ def test_neuron_max_and_average_by_hand():
 
 
 def test_neuron_sample_is_the_rows_gaussian():
-    # Survivors 2 and −1: mean 0.5, standard deviation 1.5; the second row has one survivor, so no spread.
+    # Survivors 2 and −1: mean 0.5, standard deviation 1.5; the second row has one survivor, so no
+    # spread.
     noise = torch.randn(3, 4, generator=torch.Generator().manual_seed(5))
     size = neuron_magnitude(
         BY_HAND.weight, BY_HAND.mask, "sample", torch.Generator().manual_seed(5)
@@ -137,7 +140,7 @@ def test_a_row_without_survivors_gives_zero(magnitude):
 def test_unknown_magnitude():
     with pytest.raises(
         cr.ConceptReviveError,
-        match="magnitude 'min' is unknown: choose one of max, average, sample",
+        match=r"magnitude 'min' is unknown: choose one of max, average, sample$",
     ):
         neuron_magnitude(BY_HAND.weight, BY_HAND.mask, "min")
 
@@ -152,7 +155,7 @@ def test_expected_leaves_the_completed_values():
     assert torch.equal(revive_layer(BY_HAND, 0.6, "expected"), expected)
 
 
-# --- revive -----------------------------------------------------------------------------------------------------
+# --- revive ---------------------------------------------------------------------------------------
 
 
 @solvers
@@ -252,7 +255,7 @@ def test_errors_name_the_layer():
         cr.revive(weights, {n: m & False for n, m in masks.items()})
 
 
-# --- what the attacker may guess, and how well he does --------------------------------------------------------------
+# --- what the attacker may guess, and how well he does --------------------------------------------
 
 
 def test_guess_masks_takes_the_smallest_of_each_row():
@@ -291,7 +294,8 @@ def test_guess_masks_feeds_revive():
 
 
 def test_sign_accuracy_by_hand():
-    # Pruned truths: +, −, −, 0 (not counted), −; completed: +, −, +, −, +. The top 0.6 are −0.5, 0.4 and 0.3.
+    # Pruned truths: +, −, −, 0 (not counted), −; completed: +, −, +, −, +. The top 0.6 are −0.5,
+    # 0.4 and 0.3.
     truth = torch.tensor([[9.0, 2.0, -9.0, -1.0], [3.0, -9.0, 0.0, -9.0], [-4.0, 1.0, 0.5, 0.0]])
     assert cr.sign_accuracy({"a": truth}, {"a": BY_HAND}) == (2 / 4, 1 / 3)
     assert cr.sign_accuracy({"a": truth}, {"a": BY_HAND}, top_k=1.0) == (2 / 4, 2 / 4)
@@ -321,3 +325,138 @@ def test_transposed_weights():
     g = torch.Generator().manual_seed(0)
     weight = torch.randn(48, 12, generator=g).masked_fill(torch.rand(48, 12, generator=g) < 0.1, 0)
     assert torch.equal(cr.revive_matrix(weight.T), cr.revive_matrix(weight.T.contiguous()))
+
+
+# --- half precision -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@solvers
+def test_estimates_are_ranked_before_they_are_rounded(dtype, solver):
+    """In bfloat16 many estimates round to one value; their order is float32's all the same."""
+    g = torch.Generator().manual_seed(0)
+    weight = torch.randn(64, 6, generator=g) @ torch.randn(6, 256, generator=g)
+    mask = torch.rand(64, 256, generator=g) < 0.2
+    weight = weight.to(dtype)
+    half = cr.complete_matrix(weight, mask, solver=solver)
+    single = cr.complete_matrix(weight.float(), mask, solver=solver)
+    assert half.weight.dtype == dtype and half.unrounded.dtype == torch.float32
+    assert torch.equal(half.weight, single.weight.to(dtype))
+    assert half.weight[mask].abs().unique().numel() < 0.9 * int(mask.sum()), "no ties to break"
+    for top_k in (0.2, 0.6, 1.0):
+        kept = cr.retain_signs(half, top_k)
+        assert kept.dtype == dtype
+        assert torch.equal(kept.float(), cr.retain_signs(single, top_k))
+    truth = {"w": torch.randn(64, 256, generator=g)}
+    assert cr.sign_accuracy(truth, {"w": half}) == cr.sign_accuracy(truth, {"w": single})
+
+
+def test_signs_that_rounding_takes_away_are_kept():
+    """Estimates below half precision's smallest number have a sign, though no value."""
+    weight, mask = torch.zeros(1, 4, dtype=torch.float16), torch.ones(1, 4, dtype=torch.bool)
+    tiny = torch.tensor([[1e-9, -1e-9, 2e-9, -3e-9]])
+    c = cr.Completion(weight, mask, "conditional", 1, True, estimate=tiny)
+    assert cr.retain_signs(c, 1.0).tolist() == [[1, -1, 1, -1]]
+    assert cr.retain_signs(c, 0.5).tolist() == [[0, 0, 1, -1]]
+
+
+# --- input of the wrong kind ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": 2**70}, rf"seed is {2**70}: give one from 0 up to 2\^63 - 1"),
+        ({"seed": -1}, r"seed is -1: give one from 0 up to 2\^63 - 1"),
+        ({"seed": 0.5}, "seed is a float: give a whole number"),
+        ({"top_k": "0.6"}, "top_k is a str: give a number"),
+        (
+            {"magnitude": "min"},
+            "magnitude 'min' is unknown: choose one of max, average, sample, exp",
+        ),
+        ({"magnitude": ["max"]}, r"magnitude \['max'\] is unknown"),
+        ({"solver": "joint"}, "solver 'joint' is unknown: choose one of conditional, prior, paper"),
+        ({"side": torch.ones(2, 48)}, r"side is a Tensor: give \{module name: matrix\}"),
+        (
+            {"side": {"a.ff.net.2": torch.ones(2, 48)}},
+            "b.ff.net.2: side has nothing for this layer",
+        ),
+        ({"side": dict.fromkeys(layers()[0], "x")}, "a.ff.net.2: the weight is a str: give a"),
+    ],
+)
+def test_options_of_the_wrong_kind(options, message):
+    """Also where nothing was pruned, and they would have had no effect."""
+    weights, masks = layers()
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        cr.revive(weights, masks, **options)
+    if "side" not in options:
+        with pytest.raises(cr.ConceptReviveError, match=message):
+            cr.revive(weights, **options)
+
+
+def test_signs_want_completions():
+    weights, masks = layers()
+    done = cr.complete(weights, masks)
+    with pytest.raises(
+        cr.ConceptReviveError, match="completion is a Tensor: give what `complete_m"
+    ):
+        cr.retain_signs(weights["a.ff.net.2"])
+    with pytest.raises(cr.ConceptReviveError, match=r"completions is a Completion: give \{module"):
+        cr.sign_accuracy(weights, done["a.ff.net.2"])
+    with pytest.raises(
+        cr.ConceptReviveError, match=r"original is a Tensor: give \{module name: mat"
+    ):
+        cr.sign_accuracy(weights["a.ff.net.2"], done)
+    message = r"b.ff.net.2: the original has no such layer of shape \(16, 64\): give the weights of"
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        cr.sign_accuracy({"a.ff.net.2": weights["a.ff.net.2"]}, done)
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        cr.sign_accuracy(weights | {"b.ff.net.2": torch.ones(4, 4)}, done)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "message"),
+    [
+        ("0.1", "a: fraction is a str: give a number"),
+        ({"b": 0.1}, "a: fraction has no share for this layer: give one for each, or one for all"),
+        ({"a": None}, "a: fraction is a NoneType: give a number"),
+        (True, "a: fraction is a bool: give a number"),
+    ],
+)
+def test_guessed_fractions_of_the_wrong_kind(fraction, message):
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        cr.guess_masks({"a": torch.ones(2, 2)}, fraction)
+
+
+@pytest.mark.parametrize(
+    "call", [cr.zero_masks, lambda w: cr.guess_masks(w, 0.1), lambda w: redrawn_positions(w, 0)]
+)
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (torch.ones(2, 2), "weights is a Tensor: give"),
+        ({"a": np.ones((2, 2))}, "a: the weight is a ndarray: give a torch tensor"),
+        (
+            {"a": torch.ones(3)},
+            r"a: a torch.float32 of shape \(3,\) is no matrix of weights: give two",
+        ),
+        ({"a": torch.ones(2, 2).int()}, "a: a torch.int32 of shape .* is no matrix of weights"),
+    ],
+)
+def test_positions_are_read_off_matrices(call, weights, message):
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        call(weights)
+
+
+def test_redrawing_takes_a_seed_and_a_distance():
+    weights = {"a": torch.ones(2, 2)}
+    with pytest.raises(cr.ConceptReviveError, match="seed is -1: give one from 0"):
+        redrawn_positions(weights, -1)
+    for tolerance in (0, 1, math.nan):
+        with pytest.raises(cr.ConceptReviveError, match=r"tolerance is .*: it is a relative dist"):
+            redrawn_positions(weights, 0, tolerance)
+
+
+def test_float8_can_be_guessed_in():
+    weights = {"a": torch.tensor([[4.0, -1.0, 2.0, -3.0]]).to(torch.float8_e4m3fn)}
+    assert cr.guess_masks(weights, 0.5)["a"].int().tolist() == [[0, 1, 1, 0]]

@@ -1,20 +1,23 @@
-"""Both solvers: against known truth, against literal dense oracles, and what must hold for any matrix."""
+"""Every solver: against known truth, literal dense oracles, and what holds for any matrix."""
 
 from __future__ import annotations
 
 import math
 import warnings
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
 import torch
 
 import conceptrevive as cr
+from conceptrevive.revival.completion.softimpute import soft_impute, soft_impute_sweeps
 from conceptrevive.revival.defaults import SOLVERS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 solvers = pytest.mark.parametrize("solver", SOLVERS)
-#: `prior` takes pruned entries for the largest; where they are not, it may do worse than the others.
+#: `prior` takes pruned entries for the largest; where they are not, it may do worse than the
+#: others.
 at_random = pytest.mark.parametrize("solver", [s for s in SOLVERS if s != "prior"])
 dtypes = pytest.mark.parametrize(
     "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16]
@@ -41,7 +44,7 @@ def sign_share(a, b, mask):
     return float((a.sign() == b.sign())[mask].double().mean())
 
 
-# --- known truth ------------------------------------------------------------------------------------------------
+# --- known truth ----------------------------------------------------------------------------------
 
 
 @at_random
@@ -74,7 +77,7 @@ def test_noise_holds_nothing_to_recover(solver):
     assert abs(np.mean(shares) - 0.5) < 0.05
 
 
-# --- dense oracles ----------------------------------------------------------------------------------------------
+# --- dense oracles --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(12, 40), (20, 20), (30, 10)])
@@ -98,7 +101,7 @@ def test_conditional_equals_dense_conditional_mean(shape, ridge):
 
 
 def literal_soft_impute(z, m, limit=500, tolerance=1e-5):
-    """Released code as described in the paper notes: singular values shrunk by the smallest, observed entries restored."""
+    """Released code: singular values shrunk by the smallest, observed entries restored."""
     x = z.copy()
     for j in range(z.shape[1]):
         kept = z[~m[:, j], j]
@@ -146,7 +149,7 @@ def test_iteration_limit_is_kept_and_reported():
         assert (done.iterations, done.converged, done.solver) == (2, False, solver)
 
 
-# --- invariants -------------------------------------------------------------------------------------------------
+# --- invariants -----------------------------------------------------------------------------------
 
 
 @solvers
@@ -251,7 +254,7 @@ def test_survivors_that_are_all_zero_say_nothing(solver):
     assert (cr.complete_matrix(torch.zeros(4, 8), mask, solver=solver).weight == 0).all()
 
 
-# --- fully pruned rows and columns --------------------------------------------------------------------------------
+# --- fully pruned rows and columns ----------------------------------------------------------------
 
 
 @solvers
@@ -298,7 +301,7 @@ def test_fully_pruned_columns_are_filled_with_zero_and_the_rest_is_recovered(sol
     assert sign_share(done.weight, truth, mask) > 0.9
 
 
-# --- errors -----------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -399,3 +402,35 @@ def test_a_layer_that_does_not_settle_leaves_the_others_verdict(one_thread):
     masks["easy"][0, 0] = True
     done = cr.complete({"easy": easy, "hard": hard}, masks, max_iterations=2, ridge=1e-3)
     assert done["easy"].converged and not done["hard"].converged
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_iterations": 2.5}, "max_iterations is a float: give a whole number"),
+        ({"max_iterations": True}, "max_iterations is a bool: give a whole number"),
+        ({"tolerance": 0}, "tolerance is 0: it is a relative change or residual, above 0"),
+        ({"tolerance": math.nan}, "tolerance is nan: it is"),
+        ({"tolerance": "small"}, "tolerance is a str: give a number"),
+        ({"ridge": -0.1}, "ridge is -0.1: it is a share of the covariance's mean diagonal, 0 or"),
+        ({"ridge": math.inf}, "ridge is inf: it is a share"),
+        ({"ridge": "auto"}, "ridge is a str: give a number"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        cr.complete_matrix(torch.randn(4, 8), **options)
+
+
+@pytest.mark.parametrize("shape", [(12, 40), (40, 12)], ids=["wide", "tall"])
+def test_the_loop_can_be_watched_sweep_by_sweep(shape):
+    truth, mask = matrix(*shape, 3, 0.1)
+    z = truth.masked_fill(mask, 0)
+    filled, sweeps, converged = soft_impute(z, mask, limit=200, tolerance=1e-3)
+    assert converged and sweeps > 3
+    seen = list(islice(soft_impute_sweeps(z, mask), sweeps))
+    assert torch.equal(seen[-1][0], filled)
+    assert [change < 1e-3 for _, change in seen] == [False] * (sweeps - 1) + [True]
+    for (x, _), (y, change) in pairwise(seen):
+        assert torch.equal(y[~mask], z[~mask])
+        assert change == pytest.approx(float((y - x).norm() / x.norm()))

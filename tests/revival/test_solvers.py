@@ -1,4 +1,4 @@
-"""What is inside the solvers: covariance and ridge, gathered systems, the loop, side information, prior."""
+"""What is inside the solvers: covariance, ridge, gathered systems, the loop, side, prior."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.revival.layers import layer, share_right
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-# --- covariance -------------------------------------------------------------------------------------------------
+# --- covariance -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(6, 40), (20, 8)])
@@ -93,7 +93,7 @@ def test_a_singular_covariance_is_named():
         cr.complete_matrix(torch.ones(4, 8), mask, ridge=0.0, name="layer")
 
 
-# --- conditional ------------------------------------------------------------------------------------------------
+# --- conditional ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_apples_gpu_is_completed_on_the_cpu_and_says_so_once():
         assert working_device(torch.device("cuda")) == torch.device("cuda")
 
 
-# --- the loop ---------------------------------------------------------------------------------------------------
+# --- the loop -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(12, 40), (40, 12)], ids=["wide", "tall"])
@@ -173,11 +173,11 @@ def test_both_forms_of_the_loop_agree(shape):
     torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
 
 
-# --- side information -------------------------------------------------------------------------------------------
+# --- side information -----------------------------------------------------------------------------
 
 
 def test_side_information_equals_the_dense_conditional_mean(monkeypatch):
-    """With all of the cross-covariance believed it is one Gaussian over the weight's rows and the side's."""
+    """With all of the cross-covariance believed it is one Gaussian over both's rows."""
     monkeypatch.setattr(
         covariance, "cross_share", lambda z, _side, _cross: torch.ones(z.shape[:-2], dtype=z.dtype)
     )
@@ -242,7 +242,7 @@ def test_read_side_is_the_value_half_of_the_layer_before(tiny):
         cr.read_side(tiny, [name.replace("ff.net.2", "attn1.to_out.0")])
 
 
-# --- prior ------------------------------------------------------------------------------------------------------
+# --- prior ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mean", [-3.0, -0.2, 0.0, 0.7, 40.0])
@@ -337,7 +337,7 @@ def test_sign_probabilities_are_calibrated():
 
 @pytest.mark.parametrize("seed", [60, 129, 144, 156, 168, 180, 237, 264, 273, 276])
 def test_rounding_does_not_choose_the_ridge(seed, one_thread):
-    """Several ridges predict such a small matrix equally well: the order of its rows and columns must not choose among them."""
+    """Several ridges predict such a small matrix equally well: its order must not choose."""
     g = torch.Generator().manual_seed(seed)
     d, n = 2 + seed % 3, 2 + seed % 4
     w, mask = torch.randn(d, n, generator=g).double(), torch.zeros(d, n, dtype=torch.bool)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -36,14 +38,15 @@ B = cr.MaskSet(
 )
 
 
-# --- Wanda ------------------------------------------------------------------------------------------------------
+# --- Wanda ----------------------------------------------------------------------------------------
 
 
 def test_wanda_mask_by_hand():
     weight = torch.tensor([[1.0, -4.0, 2.0, 3.0, 0.5], [-5.0, 1.0, 1.0, 1.0, -1.0]])
     target = torch.tensor([2.0, 1.0, 3.0, 1.0, 4.0])
     base = torch.tensor([1.0, 2.0, 1.0, 0.5, 4.0])
-    # Target scores: 2 4 6 3 2 and 10 1 3 1 4. The top two are {2, 1} and {0, 4}; columns 1 and 4 fail target > base.
+    # Target scores: 2 4 6 3 2 and 10 1 3 1 4. The top two are {2, 1} and {0, 4}; columns 1 and 4
+    # fail target > base.
     assert wanda_mask(weight, target, base, 0.4).int().tolist() == [
         [0, 0, 1, 0, 0],
         [1, 0, 0, 0, 0],
@@ -79,7 +82,7 @@ def test_wanda_mask_scores_half_precision_weights_exactly():
     ).int().tolist() == [[1, 0]]
 
 
-# --- prune ------------------------------------------------------------------------------------------------------
+# --- prune ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
@@ -124,7 +127,7 @@ def test_masks_that_are_not_boolean(use):
         use({"a.ff.net.2": torch.ones(2, 3)}, {"a.ff.net.2": torch.ones(2, 3)})
 
 
-# --- MaskSet ----------------------------------------------------------------------------------------------------
+# --- MaskSet --------------------------------------------------------------------------------------
 
 
 def test_is_a_mapping_with_a_fraction():
@@ -163,7 +166,7 @@ def test_masks_of_different_shapes_do_not_combine():
         A | cr.MaskSet({"a.ff.net.2": boolean([[1, 0], [0, 0], [0, 0]])})
 
 
-# --- files ------------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 
 
 def test_save_and_load_round_trip(tmp_path):
@@ -257,7 +260,9 @@ def test_missing_file(tmp_path):
 
 
 def test_folder_instead_of_a_file(tmp_path):
-    with pytest.raises(cr.ConceptReviveError, match="cannot read masks from"):
+    with pytest.raises(
+        cr.ConceptReviveError, match="is a folder: give the mask file that `locate`"
+    ):
         cr.MaskSet.load(tmp_path)
 
 
@@ -293,14 +298,20 @@ def metadata_of(path):
         return f.metadata()
 
 
-@pytest.mark.parametrize("tensor", [torch.zeros(2, 2), torch.zeros(4, dtype=torch.bool)])
-def test_a_mask_file_with_other_tensors(tmp_path, tensor):
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (torch.zeros(2, 2), "a: the mask is torch.float32: make it boolean, True where pruned"),
+        (torch.zeros(4, dtype=torch.bool), r"a: the mask has shape \(4,\): give a matrix"),
+    ],
+)
+def test_a_mask_file_with_other_tensors(tmp_path, tensor, message):
     path = tmp_path / "m.safetensors"
     A.save(path)
     save_file({"a": tensor}, path, metadata=metadata_of(path))
     with pytest.raises(
         cr.ConceptReviveError,
-        match=r"m.safetensors: a is not a boolean matrix: write the masks again",
+        match=rf"m\.safetensors: {message}; write the masks again with `locate`",
     ):
         cr.MaskSet.load(path)
 
@@ -325,3 +336,158 @@ def test_an_unknown_field_in_the_metadata(tmp_path):
     save_file(dict(A), path, metadata=metadata)
     with pytest.raises(cr.ConceptReviveError, match=r"m.safetensors"):
         cr.MaskSet.load(path)
+
+
+@pytest.mark.parametrize(
+    ("notes", "message"),
+    [
+        ({"skill_ratio": math.nan}, r"skill_ratio is nan: it is a share of each row, in \(0, 1\]"),
+        ({"skill_ratio": "0.1"}, "skill_ratio is a str: give a number"),
+        ({"tau": "ten"}, "tau is a str: give a whole number"),
+        ({"tau": 0}, "tau is 0: it is at least 1"),
+        ({"seed": 1.5}, "seed is a float: give a whole number"),
+        ({"seed": -1}, "seed is -1: it is at least 0"),
+        ({"sampling": 3}, "sampling is a int: give one of"),
+        ({"concept": None}, "concept is a NoneType: give text"),
+        ({"version": [1]}, "version is a list: give text"),
+    ],
+)
+def test_notes_of_the_wrong_kind(tmp_path, notes, message):
+    """Neither in Python nor in a file that somebody wrote by hand."""
+    with pytest.raises(cr.ConceptReviveError, match=f"^{message}"):
+        cr.MaskSet(dict(A), **{"concept": "cat"} | notes)
+    path = tmp_path / "m.safetensors"
+    A.save(path)
+    metadata = metadata_of(path)
+    metadata["conceptrevive"] = json.dumps(json.loads(metadata["conceptrevive"]) | notes)
+    save_file(dict(A), path, metadata=metadata)
+    with pytest.raises(
+        cr.ConceptReviveError, match=rf"m\.safetensors: {message}.*; write the masks again with"
+    ):
+        cr.MaskSet.load(path)
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ([torch.ones(2, 2).bool()], r"masks is a list: give \{module name: boolean matrix\}"),
+        ({"a": torch.ones(2, 2)}, "a: the mask is torch.float32: make it boolean"),
+        ({"a": np.ones((2, 2), bool)}, "a: the mask is a ndarray: give a torch.bool tensor"),
+        ({"a": torch.ones(2).bool()}, r"a: the mask has shape \(2,\): give a matrix"),
+        ({0: torch.ones(2, 2).bool()}, "the key 0 of masks is a int: give the module's name"),
+    ],
+)
+def test_a_mask_set_of_the_wrong_kind(masks, message):
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        cr.MaskSet(masks)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    path = tmp_path / "m.safetensors"
+    cr.MaskSet(dict(A), skill_ratio=np.float32(0.5), tau=np.int64(3), seed=np.int32(1)).save(path)
+    back = cr.MaskSet.load(path)
+    assert (back.skill_ratio, back.tau, back.seed) == (0.5, 3, 1)
+
+
+def test_only_mask_sets_combine():
+    with pytest.raises(
+        cr.ConceptReviveError, match="combined with is a dict: give another MaskSet"
+    ):
+        A | dict(B)
+
+
+def test_other_files_are_not_overwritten(tmp_path):
+    """A slip of the keyboard must not cost anybody's weights."""
+    path = tmp_path / "weights.safetensors"
+    for write in (lambda: save_file({"a": torch.ones(2)}, path), lambda: path.write_text("x")):
+        write()
+        before = path.read_bytes()
+        with pytest.raises(
+            cr.ConceptReviveError,
+            match=r"weights.safetensors exists and is no mask file: choose an",
+        ):
+            A.save(path)
+        assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("path", [None, 3, b"masks"])
+def test_paths_are_names(path):
+    for call in (A.save, cr.MaskSet.load):
+        with pytest.raises(cr.ConceptReviveError, match=f"path is a {type(path).__name__}: give"):
+            call(path)
+
+
+# --- what cannot be pruned ------------------------------------------------------------------------
+
+W = {"a.ff.net.2": torch.ones(2, 3), "b.ff.net.2": torch.ones(1, 2)}
+EMPTY = cr.MaskSet({n: torch.zeros_like(m) for n, m in A.items()})
+
+
+@pytest.mark.parametrize("use", [cr.prune, cr.obfuscate], ids=lambda f: f.__name__)
+def test_nothing_done_is_no_success(use):
+    with pytest.raises(cr.ConceptReviveError, match="the masks of 2 layers are all empty, which"):
+        use(W, EMPTY)
+    with pytest.raises(cr.ConceptReviveError, match="the masks have no layers: locate a concept"):
+        use(W, cr.MaskSet({}))
+
+
+@pytest.mark.parametrize("use", [cr.prune, cr.obfuscate, cr.revive], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (object(), r"weights is a object: give \{module name: matrix\}, see `read_weights`"),
+        ([W["a.ff.net.2"]], "weights is a list: give"),
+        (W | {"a.ff.net.2": np.ones((2, 3))}, "a.ff.net.2: the weight is a ndarray: give a torch"),
+        (W | {3: torch.ones(2)}, "the key 3 of weights is a int: give the module's name"),
+        (
+            {f"{n}.weight": w for n, w in W.items()},
+            "a.ff.net.2: the weights' key is 'a.ff.net.2.weight', a parameter's name: key weights "
+            "by module name, as `read_weights` does, or take '.weight' off the keys",
+        ),
+        (
+            W | {"a.ff.net.2": torch.ones(2, 3, device="meta")},
+            "a.ff.net.2: the weight is on the meta device and has no values: load the model",
+        ),
+        (
+            W | {"a.ff.net.2": torch.ones(2, 3, dtype=torch.uint8)},
+            "a.ff.net.2: the weight is torch.uint8, not floating-point: dequantise it first",
+        ),
+    ],
+    ids=["object", "list", "numpy", "number as key", "state dictionary", "meta", "quantised"],
+)
+def test_weights_of_the_wrong_kind(use, weights, message):
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        use(weights, A)
+
+
+@pytest.mark.parametrize("use", [cr.prune, cr.obfuscate, cr.revive], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ({n: m.numpy() for n, m in A.items()}, "a.ff.net.2: the mask is a ndarray: give a torch"),
+        (list(A.values()), r"masks is a list: give \{module name: boolean matrix\}, see `locate`"),
+        (A["a.ff.net.2"], "masks is a Tensor: give"),
+    ],
+    ids=["numpy", "list", "tensor"],
+)
+def test_masks_of_the_wrong_kind(use, masks, message):
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        use(W, masks)
+
+
+def test_a_pipeline_is_no_mapping_of_weights(tiny):
+    masks = cr.MaskSet({n: w > 0 for n, w in cr.read_weights(tiny).items()})
+    for call in (lambda: cr.revive(tiny), lambda: cr.prune(tiny, masks)):
+        with pytest.raises(
+            cr.ConceptReviveError, match=r"weights is a StableDiffusionPipeline: .* `read_weights`"
+        ):
+            call()
+    with pytest.raises(cr.ConceptReviveError, match=r"take '\.weight' off the keys"):
+        cr.prune(tiny.unet.state_dict(), masks)
+
+
+def test_float8_is_pruned():
+    weights = {n: w.to(torch.float8_e4m3fn) for n, w in W.items()}
+    pruned = cr.prune(weights, A)
+    assert pruned["a.ff.net.2"].dtype == torch.float8_e4m3fn
+    assert torch.equal(pruned["a.ff.net.2"].float() == 0, A["a.ff.net.2"])

@@ -1,9 +1,12 @@
-"""The Gaussian conditional mean of pruned entries given the surviving ones, in closed form (paper §3.2's completion).
+"""The Gaussian conditional mean of pruned entries given the surviving ones, in closed form.
 
-The n columns of a layer are taken as samples with covariance C = ZZᵀ/n + ridge, Z the pruned matrix. With K = C⁻¹ the
-mean of a column's missing entries m given its observed ones o is x_m = −K_mm⁻¹ K_mo x_o: one inverse per layer, then
-conjugate gradients on the missing entries alone. Nothing but matrix products, so it runs as it is on any device.
-The covariance is in `covariance.py`, with its ridge and its precision.
+It does the work of the paper's completion (§3.2).
+
+The n columns of a layer are taken as samples with covariance C = ZZᵀ/n + ridge, Z the pruned
+matrix. With K = C⁻¹ the mean of a column's missing entries m given its observed ones o is x_m =
+−K_mm⁻¹ K_mo x_o: one inverse per layer, then conjugate gradients on the missing entries alone.
+Nothing but matrix products, so it runs as it is on any device. The covariance is in
+`covariance.py`, with its ridge and its precision.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ import torch
 
 from conceptrevive.revival.completion.covariance import column_model
 
-#: Columns with at most this share of their rows missing are solved on gathered systems, the rest on the whole K.
+#: Columns with at most this share of their rows missing are solved on gathered systems, the rest on
+#: the whole K.
 GATHER_SHARE = 0.1
 
 #: Entries gathered at a time, 64 MiB in float32, and the most padding by rows: a quarter.
@@ -41,7 +45,7 @@ class Columns:
 
     @property
     def entries(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Indices of the missing entries in a stack (layers, rows, columns); pair with `x[valid]`."""
+        """Indices of the missing entries in a stack; pair with `x[valid]`."""
         c, m = self.valid.nonzero(as_tuple=True)
         return self.layer[c], self.rows[c, m], self.column[c]
 
@@ -60,7 +64,7 @@ class Columns:
 
 
 def by_missing(missing: torch.Tensor, entries: int = GATHER_ENTRIES) -> Iterator[Columns]:
-    """The columns with missing entries, few first, in parts whose gathered blocks hold about `entries` numbers.
+    """The columns with missing entries, few first, in parts of about `entries` gathered numbers.
 
     Args:
         missing: bool (layers, rows, columns).
@@ -97,9 +101,10 @@ def conjugate_gradients(
     limit: int,
     goal: float,
 ) -> tuple[torch.Tensor, int, torch.Tensor]:
-    """Solve one positive definite system per row of `right`, (c, m), with the diagonal as preconditioner.
+    """Solve one positive definite system per row of `right`, preconditioned by the diagonal.
 
-    A row rests once its residual is below `goal` times its right side, so rows do not depend on their company.
+    A row rests once its residual is below `goal` times its right side, so rows do not depend on
+    their company.
 
     Returns: the solution, steps taken, bool (c,) whether each row met the goal.
     """
@@ -141,7 +146,9 @@ class System:
 def systems(
     k: torch.Tensor, z: torch.Tensor, missing: torch.Tensor, offset: torch.Tensor | None = None
 ) -> Iterator[System]:
-    """The columns of a stack as systems: gathered blocks where few rows are missing, the whole K where many are.
+    """The columns of a stack as systems.
+
+    Gathered blocks where few rows are missing, the whole K where many are.
 
     Args:
         k: (layers, rows, rows). z: (layers, rows, columns), 0 where missing. missing: bool.
@@ -200,12 +207,15 @@ def conditional_mean(
     """Fill the missing entries of a stack of matrices of one shape.
 
     Args:
-        z: (layers, rows, columns) float32 or float64, 0 where missing. missing: bool, the same shape.
+        z: (layers, rows, columns) float32 or float64, 0 where missing. missing: bool, the same
+            shape.
         side, ridge: see `column_model`.
         limit: conjugate-gradient steps.
-        tolerance: relative residual of every column; None takes 1e-8 in float64 and 1e-4 in float32.
+        tolerance: relative residual of every column; None takes 1e-8 in float64 and 1e-4 in
+            float32.
 
-    Returns: the filled stack in z's dtype, the most steps a column took, bool (layers,) whether all columns met the tolerance.
+    Returns: the filled stack in z's dtype, the most steps a column took, bool (layers,) whether all
+    columns met the tolerance.
     """
     k, offset = column_model(z, side, ridge, name)
     x = z.to(k.dtype, copy=True)

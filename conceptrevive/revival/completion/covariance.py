@@ -1,9 +1,10 @@
-"""The columns of a layer as Gaussian samples: their covariance's inverse, and their mean given side information.
+"""The columns of a layer as Gaussian samples: their inverse covariance and their mean.
 
-Side information is the intact first feed-forward layer. Column j of `ff.net.2` multiplies GEGLU unit j, whose own input
-weights u_j, row j of the value half of `ff.net.0.proj`, no pruning has touched. Turning the signs of both leaves the
-network as it is, so they are drawn together and their covariance may carry signs: given u_j a column has the mean B u_j.
-The gate half has no such symmetry, and nothing linear to say.
+Side information is the intact first feed-forward layer. Column j of `ff.net.2` multiplies GEGLU
+unit j, whose own input weights u_j, row j of the value half of `ff.net.0.proj`, no pruning has
+touched. Turning the signs of both leaves the network as it is, so they are drawn together and
+their covariance may carry signs: given u_j a column has the mean B u_j. The gate half has no such
+symmetry, and nothing linear to say.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ LEFT_OUT_COLUMNS = 256
 
 
 def ledoit_wolf(z: torch.Tensor, gram: torch.Tensor | None = None) -> torch.Tensor:
-    """Shrinkage of ZZᵀ/n towards a multiple of the identity, as a ridge relative to its mean diagonal.
+    """Shrinkage of ZZᵀ/n towards the identity, as a ridge relative to its mean diagonal.
 
-    Ledoit and Wolf (2004), known mean zero: with S = ZZᵀ/n and μ its mean diagonal, (1 − s)S + sμI has the least
-    expected squared error; ridge = s / (1 − s). No entry but the surviving ones is used.
+    Ledoit and Wolf (2004), known mean zero: with S = ZZᵀ/n and μ its mean diagonal, (1 − s)S + sμI
+    has the least expected squared error; ridge = s / (1 − s). No entry but the surviving ones is
+    used.
 
     Args:
         z: (…, rows, columns), columns are samples. gram: ZZᵀ or ZᵀZ, if it is there already.
@@ -44,11 +46,14 @@ def ledoit_wolf(z: torch.Tensor, gram: torch.Tensor | None = None) -> torch.Tens
 
 
 def leave_one_out_ridge(z: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:
-    """The ridge, relative to the mean diagonal, that best predicts each surviving entry from the rest of its column.
+    """The ridge that best predicts each surviving entry from the rest of its column.
 
-    Entry i of column z_j is predicted with both left out: j from the covariance, i from the column. With g = K z_j and
-    h = z_jᵀ g the error is closed (Sherman and Morrison): (g_i n / (n − h)) / (K_ii + g_i² / (n − h)). Its mean square over
-    the surviving entries of at most LEFT_OUT_COLUMNS columns is followed downhill along RIDGES.
+    It is relative to the mean diagonal.
+
+    Entry i of column z_j is predicted with both left out: j from the covariance, i from the column.
+    With g = K z_j and h = z_jᵀ g the error is closed (Sherman and Morrison): (g_i n / (n − h)) /
+    (K_ii + g_i² / (n − h)). Its mean square over the surviving entries of at most LEFT_OUT_COLUMNS
+    columns is followed downhill along RIDGES.
 
     Args:
         z: (layers, rows, columns), 0 where missing. c: ZZᵀ/n, if it is there already.
@@ -88,7 +93,9 @@ def leave_one_out_ridge(z: torch.Tensor, c: torch.Tensor | None = None) -> torch
 
 
 def cross_share(z: torch.Tensor, side: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
-    """How much of the covariance of `z` with `side` to believe, in [0, 1]: the part of its square that is not noise.
+    """How much of the covariance of `z` with `side` to believe, in [0, 1].
+
+    It is the part of its square that is not noise.
 
     The shrinkage towards 0 with the least expected squared error, by Ledoit and Wolf's argument.
 
@@ -109,13 +116,15 @@ def column_model(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """K = (ZZᵀ/n + ridge · mean diagonal)⁻¹, and the columns' means if there is side information.
 
-    In float32 where the condition number allows and `z` is no finer, for all of a stack or for none.
+    In float32 where the condition number allows and `z` is no finer, for all of a stack or for
+    none.
 
     Args:
         z: (layers, rows, columns) float32 or float64, 0 where missing; no row and no column empty.
         side: (layers, any rows, columns), intact. ridge: None takes `leave_one_out_ridge`'s.
 
-    Returns: (layers, rows, rows), its dtype the one to go on in, and None or (layers, rows, columns).
+    Returns: (layers, rows, rows), its dtype the one to go on in, and None or (layers, rows,
+    columns).
 
     Raises:
         ConceptReviveError: the covariance is not positive definite, even in float64.

@@ -1,6 +1,9 @@
-"""Surviving entries hidden as if they had been pruned: what ridges, priors and calibrations are chosen on.
+"""Surviving entries hidden as if they had been pruned.
 
-An attacker has no original to tune on, but he may prune further what he has, complete it, and compare with what he hid.
+Ridges, priors and calibrations are chosen on them.
+
+An attacker has no original to tune on, but he may prune further what he has, complete it, and
+compare with what he hid.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ import torch
 def thresholds(z: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
     """What |w| must have exceeded to be pruned, as far as the survivors tell: t_ij = θ_i · a_j.
 
-    Wanda scores are |w_ij| · A_j against a threshold of the row, so the survivors of a column with pruned entries obey
-    |w_ij| / θ_i < 1 / A_j. θ_i is taken as the row's root mean square, a_j as the largest survivor of the column in
-    units of it. A column without pruned entries says nothing and gets 0.
+    Wanda scores are |w_ij| · A_j against a threshold of the row, so the survivors of a column with
+    pruned entries obey |w_ij| / θ_i < 1 / A_j. θ_i is taken as the row's root mean square, a_j as
+    the largest survivor of the column in units of it. A column without pruned entries says nothing
+    and gets 0.
 
     Args:
         z: (…, rows, columns), 0 where missing. missing: bool.
@@ -28,7 +32,8 @@ def thresholds(z: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
 def hide_largest(z: torch.Tensor, missing: torch.Tensor, share: float = 0.25) -> torch.Tensor:
     """Surviving entries to hide: those that pruning would have taken next.
 
-    Per row `share` times as many as were pruned there (rounded up), those nearest to their threshold.
+    Per row `share` times as many as were pruned there (rounded up), those nearest to their
+    threshold.
 
     Args:
         z: (…, rows, columns), 0 where missing. missing: bool.

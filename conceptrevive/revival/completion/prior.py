@@ -1,9 +1,10 @@
-"""Pruned entries are the large ones: completion, and the probability of each sign, with that taken into account.
+"""Pruned entries are the large ones: completion and sign probabilities that know it.
 
-Given the rest of its column an entry is Gaussian, N(μ, s²) with s² = 1/K_ii. That it was pruned says |w| > t as well. The
-two together give its sign's log odds and E[w], which exceeds μ; and E[w] in turn moves μ of the other pruned entries of
-the column. `mean_field` repeats this to its fixed point. Without the threshold the fixed point is the conditional mean.
-No original value is used: how far t is to be trusted, and how far the odds, is fitted on hidden surviving entries.
+Given the rest of its column an entry is Gaussian, N(μ, s²) with s² = 1/K_ii. That it was pruned
+says |w| > t as well. The two together give its sign's log odds and E[w], which exceeds μ; and E[w]
+in turn moves μ of the other pruned entries of the column. `mean_field` repeats this to its fixed
+point. Without the threshold the fixed point is the conditional mean. No original value is used: how
+far t is to be trusted, and how far the odds, is fitted on hidden surviving entries.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ def expected_value(
 
 
 def _tail(a: torch.Tensor, log_probability: torch.Tensor) -> torch.Tensor:
-    """E[u | u > −a] of a standard normal u, φ(a) / Φ(a), with log Φ(a) at hand; its asymptote far out, for float32."""
+    """E[u | u > −a] of a standard normal u, φ(a) / Φ(a), with log Φ(a) at hand.
+
+    Far out its asymptote, for float32.
+    """
     density = torch.exp(-0.5 * a * a - 0.5 * math.log(2 * math.pi) - log_probability)
     return torch.where(a < -30, -a - 1 / a.clamp_max(-1), density)
 
@@ -57,12 +61,13 @@ def mean_field(
     """Fill the missing entries of a stack with E[w | survivors, pruned].
 
     Args:
-        z, missing, side, ridge, limit, name: as in `conditional_mean`; `limit` counts mean-field sweeps.
+        z, missing, side, ridge, limit, name: as in `conditional_mean`; `limit` counts mean-field
+            sweeps.
         trust: share of the thresholds believed; None takes `choose_trust`'s.
         tolerance: relative change of every column in a sweep, None: 1e-2.
 
-    Returns: the filled stack in z's dtype, sweeps, bool (layers,) whether all columns settled, and the log odds of w > 0
-        (0 where observed).
+    Returns: the filled stack in z's dtype, sweeps, bool (layers,) whether all columns settled, and
+        the log odds of w > 0 (0 where observed).
     """
     trust = choose_trust(z, missing, side, ridge, name) if trust is None else trust
     k, offset = column_model(z, side, ridge, name)
@@ -79,7 +84,10 @@ def mean_field(
 
 
 def _settle(system: System, t: torch.Tensor, limit: int, tolerance: float):
-    """Damped sweeps from the conditional mean; a column's step is halved when it moves more than the time before."""
+    """Damped sweeps from the conditional mean.
+
+    A column's step is halved when it moves more than the time before.
+    """
     x, _, _ = conjugate_gradients(system.apply, system.right, system.diagonal, 50, 1e-4)
     deviation, before, n = system.diagonal.rsqrt(), torch.full_like(t[:, :1], math.inf), 0
     damping = torch.ones_like(before)
@@ -102,7 +110,10 @@ def choose_trust(
     ridge: float | None = None,
     name: str = "weight",
 ) -> float:
-    """The trust with the likeliest signs of hidden surviving entries; one for the stack, chosen on up to TRUST_LAYERS."""
+    """The trust with the likeliest signs of hidden surviving entries.
+
+    One for the stack, chosen on up to TRUST_LAYERS.
+    """
     some = slice(None, None, -(-len(z) // TRUST_LAYERS))
     z, missing, side = z[some], missing[some], None if side is None else side[some]
     return min(TRUSTS, key=lambda trust: _hidden_odds(z, missing, side, trust, ridge, name).loss)
@@ -122,8 +133,8 @@ class HiddenOdds:
     def temperature(self) -> float:
         """The factor on the log odds that makes the true signs likeliest, by bisection in [0, 16].
 
-        Two more signs of average margin, one right and one wrong, each a quarter of an entry, keep it finite where all of a
-        few are right.
+        Two more signs of average margin, one right and one wrong, each a quarter of an entry, keep
+        it finite where all of a few are right.
         """
         low, high = 0.0, 16.0
         average = self.margin.abs().mean(0, keepdim=True) if len(self.margin) else self.margin
@@ -156,7 +167,8 @@ class SignProbability:
     """How sure each sign of a pruned entry is.
 
     Attributes:
-        probability: (rows, columns), that the likelier sign is right, in [½, 1]; ½ where the weight survived.
+        probability: (rows, columns), that the likelier sign is right, in [½, 1]; ½ where the weight
+            survived.
         sign: (rows, columns) in {−1, 0, 1}, the likelier one; 0 where the weight survived.
         trust, temperature: what was fitted on hidden surviving entries. hidden: how many.
     """
@@ -179,7 +191,8 @@ def sign_probability(
     """Calibrated sign probabilities of one matrix, from its surviving entries alone.
 
     Args:
-        z: (rows, columns) float32 or float64, 0 where missing; no row wholly missing. missing: bool.
+        z: (rows, columns) float32 or float64, 0 where missing; no row wholly missing. missing:
+            bool.
         side: (any rows, columns), see `column_model`.
     """
     z, missing, side = z[None], missing[None], None if side is None else side[None]

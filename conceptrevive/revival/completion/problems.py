@@ -1,4 +1,4 @@
-"""What a solver is given and what becomes of it: a checked matrix in working precision, and the completed one."""
+"""What a solver is given, a checked matrix in working precision, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError
 
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+HALF = (torch.float16, torch.bfloat16)
+
+DTYPES = (*HALF, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Completion:
         iterations: sweeps (`paper`, `prior`) or conjugate-gradient steps (`conditional`); of
             `conditional` and `prior` the most of the layers solved together.
         converged: whether every column met the solver's own stopping rule.
+        estimate: the estimates before they were rounded to the weight's dtype, where that is half
+            precision; 0 where the weight survived.
     """
 
     weight: Float[Tensor, "rows columns"]
@@ -33,6 +37,15 @@ class Completion:
     solver: str
     iterations: int
     converged: bool
+    estimate: Float[Tensor, "rows columns"] | None = None
+
+    @property
+    def unrounded(self) -> Float[Tensor, "rows columns"]:
+        """What pruned entries are ranked by and have their signs from.
+
+        In bfloat16 hundreds of estimates round to one value, and their order would be lost.
+        """
+        return self.weight if self.estimate is None else self.estimate
 
 
 @dataclass(frozen=True)
@@ -77,15 +90,16 @@ class Problem:
         rows, columns = self.rows.nonzero(), self.columns.nonzero().T
         estimate = torch.zeros(self.weight.shape, dtype=filled.dtype, device=filled.device)
         estimate[rows, columns] = filled * self.scale
-        estimate = estimate.to(self.weight.device, self.weight.dtype)
-        if not torch.isfinite(estimate[self.mask]).all():
+        rounded = estimate.to(self.weight.device, self.weight.dtype)
+        if not torch.isfinite(rounded[self.mask]).all():
             dtype = str(self.weight.dtype).removeprefix("torch.")
             raise ConceptReviveError(
                 f"{self.name}: completed entries are not finite in {dtype}: "
                 "complete the weights in float32"
             )
-        weight = torch.where(self.mask, estimate, self.weight)
-        return Completion(weight, self.mask, solver, iterations, converged)
+        weight = torch.where(self.mask, rounded, self.weight)
+        kept = estimate.float().to(self.weight.device) if self.weight.dtype in HALF else None
+        return Completion(weight, self.mask, solver, iterations, converged, kept)
 
 
 def prepare(
@@ -127,7 +141,8 @@ def prepare(
         z, gaps = z[rows][:, columns], gaps[rows][:, columns]
     scale = z.new_ones(())
     if z.numel():
-        # A power of two changes no digit, and keeps squares within range whatever the weights' size.
+        # A power of two changes no digit, and keeps squares within range whatever the weights'
+        # size.
         scale = torch.ldexp(scale, torch.frexp(z.abs().amax()).exponent)
     if side is not None:
         _check_side(name, side, len(columns))
@@ -156,7 +171,7 @@ def _check_side(name: str, side: Tensor, columns: int) -> None:
 
 
 def working_device(device: torch.device) -> torch.device:
-    """Where a matrix on `device` is completed: there, or on the CPU for Apple's GPU (no float64)."""
+    """Where a matrix on `device` is completed: on the CPU for Apple's GPU, else there."""
     if device.type != "mps":
         return device
     _say_once("completion runs on the CPU: Apple's GPU has no float64")

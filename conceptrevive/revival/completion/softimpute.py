@@ -1,59 +1,88 @@
 """The paper's loop, which descends to the least nuclear norm given the surviving entries (§3.2).
 
-Shrinking every singular value by the smallest, σ_min, truncates none, so a sweep of the released loop is
-X ← X − σ_min (XXᵀ)^(−1/2) X on the missing entries. (XXᵀ)^(−1/2) X is the gradient of the nuclear norm ‖X‖_*, and the
-loop is projected gradient descent on min ‖X‖_* subject to the surviving entries, a convex problem.
+Shrinking every singular value by the smallest, σ_min, truncates none, so a sweep of the released
+loop is X ← X − σ_min (XXᵀ)^(−1/2) X on the missing entries. (XXᵀ)^(−1/2) X is the gradient of the
+nuclear norm ‖X‖_*, and the loop is projected gradient descent on min ‖X‖_* subject to the surviving
+entries, a convex problem.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 Form = Literal["gram", "svd"]
 
 
-def column_means(x: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
-    """Where the released loop starts: missing entries at the mean of their column's observed ones."""
+def column_means(
+    x: Float[Tensor, "rows columns"], missing: Bool[Tensor, "rows columns"]
+) -> Float[Tensor, "rows columns"]:
+    """Where the released loop starts: missing entries at the mean of their column's others."""
     return torch.where(missing, x.sum(0) / (~missing).sum(0), x)
 
 
 def soft_impute(
-    x: torch.Tensor,
-    missing: torch.Tensor,
+    x: Float[Tensor, "rows columns"],
+    missing: Bool[Tensor, "rows columns"],
     limit: int = 500,
     tolerance: float | None = None,
     form: Form = "gram",
-) -> tuple[torch.Tensor, int, bool]:
-    """SoftImpute with λ = the iterate's smallest singular value, as released but for its stopping rule.
+) -> tuple[Float[Tensor, "rows columns"], int, bool]:
+    """SoftImpute, λ = the iterate's smallest singular value, as released but for its stop.
 
-    The relative change is taken from one iterate to the next; the released code compares with the one before that.
+    The relative change is taken from one iterate to the next; the released code compares with the
+    one before that.
 
     Args:
-        x: (rows, columns) float64, 0 where missing; no row and no column wholly missing.
-        form: "svd" is the released code's, "gram" equals it to rounding and is many times faster.
+        x: float64, 0 where missing; no row and no column wholly missing.
+        limit: most sweeps.
+        tolerance: relative change below which the loop stops; None: 1e-5.
+        form: see `soft_impute_sweeps`.
 
-    Returns: the filled matrix, sweeps taken, whether the relative change fell below `tolerance` (None: 1e-5).
+    Returns: the filled matrix, sweeps taken, whether the relative change fell below `tolerance`.
+    """
+    sweeps = soft_impute_sweeps(x, missing, form)
+    sweep, converged = 0, False
+    while sweep < limit and not converged:
+        x, change = next(sweeps)
+        sweep, converged = sweep + 1, change < (tolerance or 1e-5)
+    return x, sweep, converged
+
+
+def soft_impute_sweeps(
+    x: Float[Tensor, "rows columns"],
+    missing: Bool[Tensor, "rows columns"],
+    form: Form = "gram",
+) -> Iterator[tuple[Float[Tensor, "rows columns"], float]]:
+    """The loop sweep by sweep, without end: each iterate, and its change from the one before.
+
+    The change is relative to the iterate before.
+
+    Args:
+        x, missing: as for `soft_impute`.
+        form: "svd" is the released code's, "gram" equals it to rounding and is many times faster.
     """
     x = column_means(x, missing)
     if tall := x.shape[0] > x.shape[1]:
         x, missing = x.T, missing.T
-    sweep, converged = 0, False
-    while sweep < limit and not converged:
-        sweep += 1
-        new = torch.where(missing, _shrink_gram(x) if form == "gram" else _shrink_svd(x), x)
+    shrink = _shrink_gram if form == "gram" else _shrink_svd
+    while True:
+        new = torch.where(missing, shrink(x), x)
         change = torch.linalg.vector_norm(new - x) / torch.linalg.vector_norm(x).clamp_min(1e-300)
-        x, converged = new, bool(change < (tolerance or 1e-5))
-    return x.T if tall else x, sweep, converged
+        x = new
+        yield x.T if tall else x, float(change)
 
 
-def _shrink_svd(x: torch.Tensor) -> torch.Tensor:
+def _shrink_svd(x: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
     u, sigma, vh = torch.linalg.svd(x, full_matrices=False)
     return (u * (sigma - sigma[-1])) @ vh
 
 
-def _shrink_gram(x: torch.Tensor) -> torch.Tensor:
+def _shrink_gram(x: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
     values, vectors = torch.linalg.eigh(x @ x.T)
     sigma = values.clamp_min(0).sqrt()
     # Rank-deficient iterates have σ_min = 0 and are their own fixed point.

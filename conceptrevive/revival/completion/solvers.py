@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, expect_number, expect_whole
 from conceptrevive.revival.completion.conditional import conditional_mean
 from conceptrevive.revival.completion.prior import mean_field
 from conceptrevive.revival.completion.problems import Completion, Problem, prepare
@@ -65,27 +67,47 @@ def complete(
         {module name: Completion}, in the order of the masks.
 
     Raises:
-        ConceptReviveError: not a float matrix, mask of another shape or dtype, NaN or Inf, unknown
-            solver.
+        ConceptReviveError: not a float matrix, mask of another shape or dtype, NaN or Inf, an
+            unknown solver or an option out of range, side information that does not fit.
     """
-    if solver not in SOLVERS:
-        raise ConceptReviveError(
-            f"solver {solver!r} is unknown: choose one of {', '.join(SOLVERS)}"
-        )
-    if side and solver == "paper":
+    _check_options(solver, max_iterations, tolerance, ridge)
+    options: dict[str, Any] = dict(tolerance=tolerance)
+    if max_iterations is not None:
+        options["limit"] = int(max_iterations)
+    if side is not None and solver == "paper":
         raise ConceptReviveError(
             "solver 'paper' takes no side information: choose 'conditional' or 'prior'"
         )
-    if max_iterations is not None and max_iterations < 1:
-        raise ConceptReviveError(f"max_iterations is {max_iterations}: it must be at least 1")
-    options = dict(tolerance=tolerance)
-    if max_iterations is not None:
-        options["limit"] = max_iterations
     if solver == "paper":
         fill: Fill = partial(one_by_one, soft_impute, **options)
     else:
         fill = partial(_stacked, solver, ridge=ridge, **options)
     return complete_with(fill, weights, masks, side, solver=solver, exact=solver == "paper")
+
+
+def _check_options(
+    solver: str, max_iterations: int | None, tolerance: float | None, ridge: float | None
+) -> None:
+    if solver not in SOLVERS:
+        raise ConceptReviveError(
+            f"solver {solver!r} is unknown: choose one of {', '.join(SOLVERS)}"
+        )
+    if max_iterations is not None:
+        expect_whole(max_iterations, "max_iterations")
+        if max_iterations < 1:
+            raise ConceptReviveError(f"max_iterations is {max_iterations}: it must be at least 1")
+    if tolerance is not None:
+        expect_number(tolerance, "tolerance")
+        if not 0 < tolerance < math.inf:
+            raise ConceptReviveError(
+                f"tolerance is {tolerance}: it is a relative change or residual, above 0"
+            )
+    if ridge is not None:
+        expect_number(ridge, "ridge")
+        if not 0 <= ridge < math.inf:
+            raise ConceptReviveError(
+                f"ridge is {ridge}: it is a share of the covariance's mean diagonal, 0 or above"
+            )
 
 
 def complete_matrix(
@@ -133,12 +155,19 @@ def complete_with(
     else:
         check_fit(weights, masks, "complete_matrix")
     names = list(weights if masks is None else masks)
+    if side is not None:
+        check_weights(side, name="side")
+        if missing := next((n for n in names if n not in side), None):
+            raise ConceptReviveError(
+                f"{missing}: side has nothing for this layer: give it for every masked layer, as "
+                "`read_side` does, or for none"
+            )
     out: dict[str, Completion] = {}
     for part in _stacks(weights, names):
         groups: dict[tuple[object, ...], list[Problem]] = {}
         for n in part:
             mask = None if masks is None else masks[n]
-            problem = prepare(n, weights[n], mask, (side or {}).get(n), exact)
+            problem = prepare(n, weights[n], mask, None if side is None else side[n], exact)
             if problem.gaps.any():
                 groups.setdefault(problem.kind, []).append(problem)
             else:
@@ -161,14 +190,14 @@ def _stacks(weights: Mapping[str, Tensor], names: list[str]) -> Iterator[list[st
 
 
 def one_by_one(
-    run: Callable[..., Filled], problems: Sequence[Problem], **options: object
+    run: Callable[..., Filled], problems: Sequence[Problem], **options: Any
 ) -> list[Filled]:
     """A solver of single matrices as `Fill`."""
     return [run(p.z, p.gaps, **options) for p in problems]
 
 
 def _stacked(
-    solver: str, problems: Sequence[Problem], *, ridge: float | None, **options: object
+    solver: str, problems: Sequence[Problem], *, ridge: float | None, **options: Any
 ) -> list[Filled]:
     run = conditional_mean if solver == "conditional" else mean_field
     z, gaps = torch.stack([p.z for p in problems]), torch.stack([p.gaps for p in problems])
