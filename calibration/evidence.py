@@ -21,8 +21,8 @@ from conceptrevive.detectors.zeros import fingerprint
 from conceptrevive.experiments.cells import Cell, Found
 from conceptrevive.experiments.sources import short_hash
 from conceptrevive.files import ASSETS
-from conceptrevive.unlearning.recording import column_norms
 from conceptrevive.unlearning.conceptprune import wanda_mask
+from conceptrevive.unlearning.recording import column_norms
 
 FIRST_SEED = 200  # the tests were made looking at seeds below
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}

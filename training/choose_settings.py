@@ -27,9 +27,9 @@ from conceptrevive.models.generation import fastest
 from conceptrevive.models.pipeline import load_pipeline
 from conceptrevive.models.precision import VARIABLE
 from conceptrevive.models.weights import read_weights, swapped
-from conceptrevive.unlearning.recording import column_norms
 from conceptrevive.unlearning.conceptprune import concept_masks
 from conceptrevive.unlearning.masks import MaskSet, prune
+from conceptrevive.unlearning.recording import column_norms
 
 SIX = W.PAPER_OBJECTS[::2]
 SEED = 3

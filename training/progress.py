@@ -32,9 +32,9 @@ from conceptrevive.evaluation.outcomes import evaluate
 from conceptrevive.files import replacing
 from conceptrevive.models.pipeline import load_pipeline
 from conceptrevive.models.weights import read_weights, swapped
-from conceptrevive.unlearning.activations import column_norms
 from conceptrevive.unlearning.conceptprune import concept_masks
 from conceptrevive.unlearning.masks import MaskSet, prune
+from conceptrevive.unlearning.recording import column_norms
 from training.checkpoints import Past
 
 SIX = PAPER_OBJECTS[::2]

@@ -85,7 +85,7 @@ class Laboratory:
         return self.weights, self.sampling.encode(), torch.device(self.parts.device).type.encode()
 
     def _masks(self, concept: Concept, seed: int, autocast: bool = False) -> MaskSet:
-        return locate(self.pipe, concept, seed=seed)
+        return locate(self.pipe, concept, seed=seed, autocast=autocast)
 
     def erased(
         self, concept: Concept, weights: Weights, n: int, seed: int, show: Sequence[int] = ()
