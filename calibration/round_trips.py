@@ -41,6 +41,12 @@ def rounded(groups: Groups, levels: int) -> Groups:
     return (groups / step).round().clamp(-levels - 1, levels) * step
 
 
+def ternary(groups: Groups) -> Groups:
+    """Every row to -1, 0 and 1 times its mean magnitude (BitNet b1.58; Ma et al. 2024)."""
+    scale = groups.abs().mean(1, keepdim=True).clamp_min(1e-12)
+    return (groups / scale).round().clamp(-1, 1) * scale
+
+
 def with_zero_point(groups: Groups, bits: int) -> Groups:
     """Every row rounded to 2^bits steps between its least and largest entry, 0 among them (GPTQ,
     AWQ).
@@ -215,7 +221,7 @@ INTEGERS: dict[str, RoundTrip] = {
     "int4 per 128, zero point": blocks(128, lambda x: with_zero_point(x, 4)),
     "int4 per 128, act-order": shuffled(blocks(128, lambda x: with_zero_point(x, 4))),
     "int3 per 64, zero point": blocks(64, lambda x: with_zero_point(x, 3)),
-    "ternary per row": rows(lambda x: rounded(x / largest(x), 1)),
+    "ternary per row": rows(ternary),
 }
 FLOATS: dict[str, RoundTrip] = {
     "NF4": blocks(64, normal_float),
