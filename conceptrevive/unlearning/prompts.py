@@ -17,7 +17,7 @@ SHOWN = 60
 
 
 def check_prompts(model: TextToImage, concept: Concept) -> None:
-    """Raise ConceptReviveError naming a prompt that the model would cut, or reads in both roles.
+    """Raise ConceptReviveError naming a prompt that the model would cut.
 
     A pipeline with several tokenizers cuts a prompt if each of them does.
     """
@@ -29,11 +29,6 @@ def check_prompts(model: TextToImage, concept: Concept) -> None:
     for role, prompts in (("target", concept.target_prompts), ("base", concept.base_prompts)):
         for i, prompt in enumerate(prompts):
             _check_length(tokenizers, prompt, f"{role} prompt {i + 1} of {concept.name!r}")
-    if all(a == b for a, b in zip(concept.target_prompts, concept.base_prompts, strict=True)):
-        raise ConceptReviveError(
-            f"target and base prompts of {concept.name!r} are the same: "
-            "name the concept in the target prompts alone"
-        )
 
 
 def _check_length(tokenizers: list[Callable[..., Any]], prompt: str, name: str) -> None:
