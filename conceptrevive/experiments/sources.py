@@ -37,17 +37,22 @@ def module_of(function: Callable[..., Any]) -> str:
 
 
 def code_digest(*modules: str) -> str:
-    """`short_hash` of what `modules`, and all that they import, compute (see `bare`)."""
-    return short_hash(bare(source_of(m)) for m in reached(modules))
+    """`short_hash` of what `modules`, and all that they import, compute (see `parsed`)."""
+    sources = (source_of(module) for module in reached(modules))
+    return short_hash(ast.dump(parsed(source, bare=True)).encode() for source in sources)
 
 
-def bare(source: Path) -> bytes:
-    """What a source computes: its syntax tree without comments, layout and docstrings."""
-    tree = ast.parse(source.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+def parsed(source: Path | None, bare: bool = False) -> ast.Module:
+    """The syntax tree of a source: comments and layout are not in it; of none an empty one.
+
+    Args:
+        bare: leave out docstrings too, so that what is left is what it computes.
+    """
+    tree = ast.parse(source.read_text(encoding="utf-8") if source else "")
+    for node in ast.walk(tree) if bare else ():
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return ast.dump(tree).encode()
+    return tree
 
 
 def reached(roots: Iterable[str]) -> list[str]:
@@ -57,7 +62,7 @@ def reached(roots: Iterable[str]) -> list[str]:
     ours = frozenset({PACKAGE, *map(top, todo)})
     while todo:
         name = todo.pop()
-        if name not in found:
+        if name not in found and source_of(name) is not None:
             found.add(name)
             todo += [m for m in imports(name, ours) if top(m) in ours]
     return sorted(found)
@@ -68,13 +73,20 @@ def top(module: str) -> str:
     return module.partition(".")[0]
 
 
-def source_of(module: str) -> Path:
-    """The file of a module by name; of the script itself for `__main__`."""
+def source_of(module: str) -> Path | None:
+    """The file of a module by name; None where it has no source, or is not there.
+
+    Of `__main__` it is the script itself, or nothing where commands are typed in.
+    """
     if module == "__main__":
-        return Path(str(sys.modules["__main__"].__file__))
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"{module} has no source that a result could depend on")
+        script = getattr(sys.modules["__main__"], "__file__", None)
+        return Path(script) if script else None
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:  # of a package that is not there
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
     return Path(spec.origin)
 
 
@@ -88,7 +100,7 @@ def imports(module: str, ours: frozenset[str]) -> Iterator[str]:
     Args:
         ours: top-level packages whose names are looked up.
     """
-    tree = ast.parse(source_of(module).read_text(encoding="utf-8"))
+    tree = parsed(source_of(module))
     handed: dict[str, str] = {}
     for node in ast.walk(tree):
         for named in direct(node, module, ours):
@@ -118,10 +130,15 @@ def absolute(node: ast.ImportFrom, module: str) -> str:
     """The module that `from … import` names, relative ones resolved from `module`."""
     if not node.level:
         return node.module or ""
-    is_package = source_of(module).name == "__init__.py"
     parts = module.split(".")
-    kept = parts[: len(parts) - node.level + is_package]
+    kept = parts[: len(parts) - node.level + is_package(module)]
     return ".".join([*kept, *([node.module] if node.module else [])])
+
+
+def is_package(module: str) -> bool:
+    """Whether a module is a package's `__init__`."""
+    source = source_of(module)
+    return source is not None and source.name == "__init__.py"
 
 
 def by_name(call: ast.Call) -> str | None:
@@ -136,12 +153,11 @@ def by_name(call: ast.Call) -> str | None:
 
 def origin(base: str, name: str, ours: frozenset[str]) -> str:
     """Where `from base import name` takes it from: a submodule, `base`, or where that has it."""
-    spec = find_spec(base) if top(base) in ours else None
-    if spec is None or spec.submodule_search_locations is None:
+    if top(base) not in ours:
         return base
-    if find_spec(f"{base}.{name}") is not None:
+    if source_of(f"{base}.{name}") is not None:
         return f"{base}.{name}"
-    if "." in base:
+    if "." in base or not is_package(base):
         return base
     value = getattr(importlib.import_module(base), name, None)
     made_in = getattr(value, "__module__", None)

@@ -65,6 +65,31 @@ def test_comments_docstrings_layout_and_other_modules_do_not(lab):
     assert code_digest("lab.table") == before
 
 
+ODD = {
+    "a folder without __init__": ("from lab.bare import inside\n", ["lab.bare.inside"]),
+    "everything": ("from lab.deep.inner import *\n", ["lab.deep", "lab.deep.inner"]),
+    "one level up": ("from .deep.inner import two\n", ["lab.deep", "lab.deep.inner"]),
+    "not there": ("try:\n    import lab.gone\nexcept ImportError:\n    pass\n", []),
+    "not there at all": ("def f():\n    from lab.gone.too import much\n", []),
+    "by name": ("__import__('lab.plain')\n", ["lab.plain"]),
+    "another library": ("import json, torch.nn\nfrom rich.console import Console\n", []),
+    "typing alone": ("if TYPE_CHECKING:\n    import lab.plain as p\n", ["lab.plain"]),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_imports(lab, name):
+    (lab / "bare").mkdir()
+    (lab / "bare/inside.py").write_text("")
+    text, wanted = ODD[name]
+    (lab / "odd.py").write_text(text)
+    assert reached(["lab.odd"]) == sorted([*wanted, "lab.odd"])
+
+
+def test_what_is_typed_in_depends_on_no_source():
+    assert code_digest("nowhere") == code_digest("nowhere.else")
+
+
 def test_the_attacks_depend_on_its_solvers_and_not_on_the_command_line():
     found = reached(["conceptrevive.experiments.controls"])
     for name in (
