@@ -39,7 +39,7 @@ MEMORY_LIMIT = 0.5
 
 @torch.no_grad()
 def sample_plainly(pipe, concept, *, batch_size: int, seed: int = 0) -> None:
-    """The denoising that `locate` does, without looking."""
+    """The denoising that `locate` does in the model's own precision, without looking."""
     s = concept.settings
     weight = next(denoiser(pipe).parameters())
 
@@ -49,7 +49,7 @@ def sample_plainly(pipe, concept, *, batch_size: int, seed: int = 0) -> None:
         return {}
 
     half = max(1, batch_size // 2)
-    with quiet(pipe), precision(pipe):
+    with quiet(pipe), precision(pipe, autocast=False):
         for first in range(0, len(concept.target_prompts), half):
             part = [
                 *concept.target_prompts[first : first + half],

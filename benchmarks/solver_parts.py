@@ -74,10 +74,10 @@ def stage(cell: Cell) -> Found:
     pipe = load_pipeline(cell.concept, device="cpu")
     original, side, units = read_weights(pipe), read_side(pipe), {}
     for name in STAGE_CONCEPTS:
-        for s, rows in signs(
-            original, locate(pipe, get_concept(name), seed=cell.seed), side
-        ).items():
-            units.setdefault(s, []).extend(rows)
+        autocast = bool(cell.settings["locate_autocast"])
+        masks = locate(pipe, get_concept(name), seed=cell.seed, autocast=autocast)
+        for solver, rows in signs(original, masks, side).items():
+            units.setdefault(solver, []).extend(rows)
     trained = training_note(cell.concept)
     return Found(
         numbers={

@@ -70,10 +70,33 @@ def test_a_cell_says_all_that_it_is_measured_with():
     assert golf.settings["other"] == "sepia" and sepia.settings["other"] != "sepia"
 
 
+CONCEPT = """
+name: {name}
+target_prompts: [a {name}, a {name} in a room]
+base_prompts: [a thing, a room]
+labels: ["object:{name}"]
+retained: {{a golf: "object:golf", a saw: "object:saw", a bus: "object:bus", {last}}}
+settings: {{skill_ratio: 0.2, tau: 2, steps: 3, guidance: 3.0}}
+"""
+#: Pictures of the others; of the last object one concept has another than the other concept.
+RETAINED = 8
+
+
 @pytest.fixture(scope="module")
-def options(tiny_folder):
-    argv = ["--model", str(tiny_folder), "--concepts", "golf", "parachute", "--images", "2"]
-    return [*argv, "--retained", "12", "--device", "cpu"]
+def concepts(tmp_path_factory):
+    """Two concepts, in prompts that the tiny model's tokenizer does not cut."""
+    folder = tmp_path_factory.mktemp("concepts")
+    files = []
+    for name, last in (("cat", 'a horn: "object:horn"'), ("apple", 'a star: "object:star"')):
+        files.append(folder / f"{name}.yaml")
+        files[-1].write_text(CONCEPT.format(name=name, last=last))
+    return [str(file) for file in files]
+
+
+@pytest.fixture(scope="module")
+def options(tiny_folder, concepts):
+    argv = ["--model", str(tiny_folder), "--concepts", *concepts, "--images", "2"]
+    return [*argv, "--retained", str(RETAINED), "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -86,17 +109,17 @@ def measured(options, tmp_path_factory):
 
 
 def test_cells_are_measured_once_and_the_originals_pictures_are_shared(
-    options, measured, monkeypatch, capsys
+    options, concepts, measured, monkeypatch
 ):
     parts = list(measured.with_name("p.json.parts").glob("*.json"))
     assert len([p for p in parts if p.name.startswith("phenomenon-")]) == 2 * len(RECIPES)
     table = Table.read(measured)
-    assert list(table.concepts) == ["golf", "parachute"] and (table.n, table.retained_n) == (2, 12)
-    assert set(RECIPES) < set(table.concepts["parachute"].rates) and table.told["workers"] == 1
+    assert list(table.concepts) == concepts and (table.n, table.retained_n) == (2, RETAINED)
+    assert set(RECIPES) < set(table.concepts[concepts[1]].rates) and table.told["workers"] == 1
     # A picture of the original that stands for several concepts is drawn once.
-    drawn = [set(retained_pictures(get_concept(name), 12, 0)) for name in ("golf", "parachute")]
+    drawn = [set(retained_pictures(get_concept(name), RETAINED, 0)) for name in concepts]
     shared = [p for p in parts if p.name.startswith("pictures-object-")]
-    assert len(shared) == len(drawn[0] | drawn[1]) < 24
+    assert len(shared) == len(drawn[0] | drawn[1]) == 10
     written = {p: p.stat().st_mtime_ns for p in parts}
     for name in ("generate", "locate"):
         monkeypatch.setattr(
