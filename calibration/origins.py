@@ -233,7 +233,7 @@ def perceptron(seed: int, steps: int) -> Weights:
 
 
 def decayed_perceptron(seed: int, steps: int) -> Weights:
-    """The same under heavy decay, so that many weights are next to 0: underflow in half precision."""
+    """The same under heavy decay: many weights next to 0, underflow in half precision."""
     return _perceptron(seed, steps, rate=5e-3, weight_decay=8.0)
 
 

@@ -55,15 +55,17 @@ def plain(path: Path, block: int = 1 << 24) -> float:
 
 def told(r: dict) -> str:
     """The result in the book's words."""
-    speed, share = (
-        r["gigabytes_per_second"],
-        [a / b for a, b in zip(r["times"]["plain"], r["times"]["scan"], strict=True)],
-    )
+    speed = r["gigabytes_per_second"]
+    times = zip(r["times"]["plain"], r["times"]["scan"], strict=True)
+    share = [plain / scan for plain, scan in times]
     return (
-        f"A file of {r['gigabytes']:g} GB, read from memory, {len(share)} turns: the first pass reads {speed['scan']:g} GB a second, plainly "
-        f"reading it {speed['plain']:g}, a share of {r['share']:.2f} [{min(share):.2f}, {max(share):.2f}]. The whole audit takes "
-        f"{r['audit_seconds']:g} s, {r['matrices_tested']} matrices tested among it, and {r['peak_gigabytes']:g} GB of memory at its peak, "
-        f"Python and its libraries included ({r['threads']} threads).\n\nMeasured {r['date'][:10]} by `{r['command']}` on {r['device']}.\n"
+        f"A file of {r['gigabytes']:g} GB, read from memory, {len(share)} turns: the first pass "
+        f"reads {speed['scan']:g} GB a second, plainly reading it {speed['plain']:g}, a share of "
+        f"{r['share']:.2f} [{min(share):.2f}, {max(share):.2f}]. The whole audit takes "
+        f"{r['audit_seconds']:g} s, {r['matrices_tested']} matrices tested among it, and "
+        f"{r['peak_gigabytes']:g} GB of memory at its peak, Python and its libraries included "
+        f"({r['threads']} threads).\n\n"
+        f"Measured {r['date'][:10]} by `{r['command']}` on {r['device']}.\n"
     )
 
 

@@ -133,13 +133,13 @@ def listening(
     def hook(name: str, _layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         hear(name, args[0] if args else kwargs["input"])
 
-    hooks = []
+    handles = []
     try:
         for name, layer in layers.items():
             heard = partial(hook, name)
-            hooks.append(layer.register_forward_pre_hook(heard, with_kwargs=True))
+            handles.append(layer.register_forward_pre_hook(heard, with_kwargs=True))
         with stance("force_eager") if stance else nullcontext():
             yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        for handle in handles:
+            handle.remove()

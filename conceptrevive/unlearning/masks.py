@@ -113,7 +113,7 @@ class MaskSet(Mapping[str, Tensor]):
                     f"{name}: masks of shapes {tuple(a.shape)} and {tuple(b.shape)} do not combine"
                 )
             out[name] = how(a, b)
-        shared = {
+        shared: dict[str, Any] = {
             k: getattr(self, k) if getattr(self, k) == getattr(other, k) else None
             for k in ("skill_ratio", "tau", "seed", "sampling")
         }

@@ -1,4 +1,4 @@
-"""Round trips keep each format's promises: how many levels, where they lie, and what shares a scale."""
+"""Round trips keep each format's promises: how many levels, where, and what shares a scale."""
 
 from __future__ import annotations
 

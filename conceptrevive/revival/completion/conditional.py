@@ -161,7 +161,9 @@ def systems(
     )
     heavy = missing.sum(-2) > GATHER_SHARE * z.shape[-2]
 
-    def system(columns: Columns, diagonal: torch.Tensor, apply: Callable) -> System:
+    def system(
+        columns: Columns, diagonal: torch.Tensor, apply: Callable[[torch.Tensor], torch.Tensor]
+    ) -> System:
         mine = columns.gather(right)
         return System(
             columns,

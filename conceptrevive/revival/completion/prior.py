@@ -83,8 +83,10 @@ def mean_field(
     return x.to(z.dtype), steps, converged, logit.to(z.dtype)
 
 
-def _settle(system: System, t: torch.Tensor, limit: int, tolerance: float):
-    """Damped sweeps from the conditional mean.
+def _settle(
+    system: System, t: torch.Tensor, limit: int, tolerance: float
+) -> tuple[torch.Tensor, torch.Tensor, int, torch.Tensor]:
+    """Damped sweeps from the conditional mean: values, logits, sweeps, which columns settled.
 
     A column's step is halved when it moves more than the time before.
     """
@@ -155,10 +157,19 @@ class HiddenOdds:
         return float(torch.nn.functional.softplus(-self.temperature * self.margin).mean())
 
 
-def _hidden_odds(z, missing, side, trust: float, ridge: float | None, name: str) -> HiddenOdds:
+def _hidden_odds(
+    z: torch.Tensor,
+    missing: torch.Tensor,
+    side: torch.Tensor | None,
+    trust: float,
+    ridge: float | None,
+    name: str,
+) -> HiddenOdds:
     hidden = hide_largest(z, missing)
-    options = dict(side=side, ridge=ridge, trust=trust, limit=20, name=name)
-    *_, logit = mean_field(z.masked_fill(hidden, 0), missing | hidden, **options)
+    seen = z.masked_fill(hidden, 0)
+    *_, logit = mean_field(
+        seen, missing | hidden, side=side, ridge=ridge, trust=trust, limit=20, name=name
+    )
     return HiddenOdds((logit * z.sign())[hidden].cpu().double())
 
 

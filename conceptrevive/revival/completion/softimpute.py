@@ -79,7 +79,8 @@ def soft_impute_sweeps(
 
 def _shrink_svd(x: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
     u, sigma, vh = torch.linalg.svd(x, full_matrices=False)
-    return (u * (sigma - sigma[-1])) @ vh
+    low: Tensor = (u * (sigma - sigma[-1])) @ vh
+    return low
 
 
 def _shrink_gram(x: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
@@ -87,4 +88,5 @@ def _shrink_gram(x: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows column
     sigma = values.clamp_min(0).sqrt()
     # Rank-deficient iterates have σ_min = 0 and are their own fixed point.
     inverse = torch.where(sigma > sigma[-1] * 1e-12, 1 / sigma.clamp_min(1e-300), 0)
-    return x - sigma[0] * ((vectors * inverse) @ (vectors.T @ x))
+    low: Tensor = x - sigma[0] * ((vectors * inverse) @ (vectors.T @ x))
+    return low
