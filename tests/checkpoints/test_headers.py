@@ -51,7 +51,7 @@ def test_dtypes_that_hold_no_weights_do_not_stop_the_rest(dtype, tmp_path, capsy
     assert header.entries["odd"].unread == UNREAD[dtype]
     assert not header.entries["odd"].is_float and header.entries[KEY].unread == ""
     assert main(["audit", str(path), "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["unread"] == ["odd"]
+    assert json.loads(capsys.readouterr().out)["unread"] == {"odd": dtype}
     assert main(["revive", str(path), "--out", str(out)]) == 0
     before, after = header.entries["odd"], read_header(out).entries["odd"]
     assert after.dtype == dtype
