@@ -78,7 +78,7 @@ def redrawn_positions(
         width = max(tolerance, 2 * torch.finfo(w.dtype).eps)
         known = quotient[torch.isfinite(quotient)]
         bins = (known / width).round()
-        values, counts = bins.unique(return_counts=True)  # type: ignore[no-untyped-call]
+        values, counts = torch.unique(bins, return_counts=True)
         level = float(values[counts.argmax()]) * width if len(known) else 0.0
         out[name] = ((quotient - level).abs() <= width).to(w.device)
     return MaskSet(out, concept="noise drawn again")

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from conceptrevive.revival.completion.covariance import column_model
 
@@ -29,33 +31,38 @@ GATHER_ENTRIES = 1 << 24
 PADDING = 1.25
 
 
+#: x ↦ K_mm x for some columns.
+Apply = Callable[[Tensor], Tensor]
+
+
 @dataclass(frozen=True)
 class Columns:
     """Columns of a stack of matrices with about equally many missing entries, padded to the most.
 
     Attributes:
-        layer, column: (c,), which matrix of the stack and which of its columns.
-        rows: (c, m), row of each missing entry. valid: bool (c, m), False where padded.
+        layer, column: which matrix of the stack and which of its columns.
+        rows: row of each missing entry.
+        valid: False where padded.
     """
 
-    layer: torch.Tensor
-    column: torch.Tensor
-    rows: torch.Tensor
-    valid: torch.Tensor
+    layer: Int[Tensor, " c"]
+    column: Int[Tensor, " c"]
+    rows: Int[Tensor, "c m"]
+    valid: Bool[Tensor, "c m"]
 
     @property
-    def entries(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def entries(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"], Int[Tensor, " n"]]:
         """Indices of the missing entries in a stack; pair with `x[valid]`."""
         c, m = self.valid.nonzero(as_tuple=True)
         return self.layer[c], self.rows[c, m], self.column[c]
 
-    def gather(self, x: torch.Tensor) -> torch.Tensor:
+    def gather(self, x: Float[Tensor, "layers rows columns"]) -> Float[Tensor, "c m"]:
         """x at the missing entries, (c, m), 0 where padded."""
         out = torch.zeros(self.valid.shape, dtype=x.dtype, device=x.device)
         out[self.valid] = x[self.entries]
         return out
 
-    def blocks(self, k: torch.Tensor) -> torch.Tensor:
+    def blocks(self, k: Float[Tensor, "layers rows rows"]) -> Float[Tensor, "c m m"]:
         """K_mm of every column, (c, m, m), the identity where padded."""
         block = k[self.layer[:, None, None], self.rows[:, :, None], self.rows[:, None, :]]
         block = block * (self.valid[:, :, None] & self.valid[:, None, :])
@@ -63,7 +70,9 @@ class Columns:
         return block
 
 
-def by_missing(missing: torch.Tensor, entries: int = GATHER_ENTRIES) -> Iterator[Columns]:
+def by_missing(
+    missing: Bool[Tensor, "layers rows columns"], entries: int = GATHER_ENTRIES
+) -> Iterator[Columns]:
     """The columns with missing entries, few first, in parts of about `entries` gathered numbers.
 
     Args:
@@ -95,12 +104,12 @@ def by_missing(missing: torch.Tensor, entries: int = GATHER_ENTRIES) -> Iterator
 
 
 def conjugate_gradients(
-    apply: Callable[[torch.Tensor], torch.Tensor],
-    right: torch.Tensor,
-    diagonal: torch.Tensor,
+    apply: Apply,
+    right: Float[Tensor, "c m"],
+    diagonal: Float[Tensor, "c m"],
     limit: int,
     goal: float,
-) -> tuple[torch.Tensor, int, torch.Tensor]:
+) -> tuple[Float[Tensor, "c m"], int, Bool[Tensor, " c"]]:
     """Solve one positive definite system per row of `right`, preconditioned by the diagonal.
 
     A row rests once its residual is below `goal` times its right side, so rows do not depend on
@@ -131,20 +140,23 @@ class System:
     """K_mm x = right for some columns: what is solved, and where its unknowns stand.
 
     Attributes:
-        columns: which unknowns. right, diagonal: (c, m), right side −K_mo x_o and diagonal of K_mm.
-        offset: (c, m), what `side` predicts; the unknowns are what it leaves.
-        apply: x ↦ K_mm x.
+        columns: which unknowns.
+        right, diagonal: right side −K_mo x_o and diagonal of K_mm.
+        offset: what `side` predicts; the unknowns are what it leaves.
     """
 
     columns: Columns
-    right: torch.Tensor
-    offset: torch.Tensor
-    diagonal: torch.Tensor
-    apply: Callable[[torch.Tensor], torch.Tensor]
+    right: Float[Tensor, "c m"]
+    offset: Float[Tensor, "c m"]
+    diagonal: Float[Tensor, "c m"]
+    apply: Apply
 
 
 def systems(
-    k: torch.Tensor, z: torch.Tensor, missing: torch.Tensor, offset: torch.Tensor | None = None
+    k: Float[Tensor, "layers rows rows"],
+    z: Float[Tensor, "layers rows columns"],
+    missing: Bool[Tensor, "layers rows columns"],
+    offset: Float[Tensor, "layers rows columns"] | None = None,
 ) -> Iterator[System]:
     """The columns of a stack as systems.
 
@@ -161,9 +173,7 @@ def systems(
     )
     heavy = missing.sum(-2) > GATHER_SHARE * z.shape[-2]
 
-    def system(
-        columns: Columns, diagonal: torch.Tensor, apply: Callable[[torch.Tensor], torch.Tensor]
-    ) -> System:
+    def system(columns: Columns, diagonal: Float[Tensor, "c m"], apply: Apply) -> System:
         mine = columns.gather(right)
         return System(
             columns,
@@ -188,24 +198,26 @@ def systems(
         )
 
 
-def _times(block: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+def _times(block: Float[Tensor, "c m m"], p: Float[Tensor, "c m"]) -> Float[Tensor, "c m"]:
     return (block @ p[..., None]).squeeze(-1)
 
 
-def _times_masked(k: torch.Tensor, valid: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+def _times_masked(
+    k: Float[Tensor, "rows rows"], valid: Bool[Tensor, "c rows"], p: Float[Tensor, "c rows"]
+) -> Float[Tensor, "c rows"]:
     return (p @ k) * valid
 
 
 def conditional_mean(
-    z: torch.Tensor,
-    missing: torch.Tensor,
+    z: Float[Tensor, "layers rows columns"],
+    missing: Bool[Tensor, "layers rows columns"],
     *,
     ridge: float | None = None,
-    side: torch.Tensor | None = None,
+    side: Float[Tensor, "layers any_rows columns"] | None = None,
     limit: int = 200,
     tolerance: float | None = None,
     name: str = "weight",
-) -> tuple[torch.Tensor, int, torch.Tensor]:
+) -> tuple[Float[Tensor, "layers rows columns"], int, Bool[Tensor, " layers"]]:
     """Fill the missing entries of a stack of matrices of one shape.
 
     Args:

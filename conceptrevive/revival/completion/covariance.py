@@ -10,6 +10,8 @@ symmetry, and nothing linear to say.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError
 
@@ -22,7 +24,9 @@ RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0,
 LEFT_OUT_COLUMNS = 256
 
 
-def ledoit_wolf(z: torch.Tensor, gram: torch.Tensor | None = None) -> torch.Tensor:
+def ledoit_wolf(
+    z: Float[Tensor, "*layers rows columns"], gram: Float[Tensor, "*layers n n"] | None = None
+) -> Float[Tensor, "*layers"]:
     """Shrinkage of ZZᵀ/n towards the identity, as a ridge relative to its mean diagonal.
 
     Ledoit and Wolf (2004), known mean zero: with S = ZZᵀ/n and μ its mean diagonal, (1 − s)S + sμI
@@ -45,7 +49,9 @@ def ledoit_wolf(z: torch.Tensor, gram: torch.Tensor | None = None) -> torch.Tens
     return share / (1 - share)
 
 
-def leave_one_out_ridge(z: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:
+def leave_one_out_ridge(
+    z: Float[Tensor, "layers rows columns"], c: Float[Tensor, "layers rows rows"] | None = None
+) -> Float[Tensor, " layers"]:
     """The ridge that best predicts each surviving entry from the rest of its column.
 
     It is relative to the mean diagonal.
@@ -63,9 +69,9 @@ def leave_one_out_ridge(z: torch.Tensor, c: torch.Tensor | None = None) -> torch
     n = z.shape[-1]
     c, some = z @ z.mT / n if c is None else c, z[..., :: max(1, n // LEFT_OUT_COLUMNS)]
     level, seen = c.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(1e-30), some != 0
-    errors: dict[int, torch.Tensor] = {}
+    errors: dict[int, Tensor] = {}
 
-    def error(i: int) -> torch.Tensor:
+    def error(i: int) -> Float[Tensor, " layers"]:
         if i not in errors:
             shifted = c.clone()
             shifted.diagonal(dim1=-2, dim2=-1).add_((RIDGES[i] * level)[:, None])
@@ -92,7 +98,11 @@ def leave_one_out_ridge(z: torch.Tensor, c: torch.Tensor | None = None) -> torch
     return torch.tensor(RIDGES, dtype=z.dtype, device=z.device)[best]
 
 
-def cross_share(z: torch.Tensor, side: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
+def cross_share(
+    z: Float[Tensor, "*layers rows columns"],
+    side: Float[Tensor, "*layers any_rows columns"],
+    cross: Float[Tensor, "*layers rows any_rows"],
+) -> Float[Tensor, "*layers"]:
     """How much of the covariance of `z` with `side` to believe, in [0, 1].
 
     It is the part of its square that is not noise.
@@ -109,11 +119,11 @@ def cross_share(z: torch.Tensor, side: torch.Tensor, cross: torch.Tensor) -> tor
 
 
 def column_model(
-    z: torch.Tensor,
-    side: torch.Tensor | None = None,
+    z: Float[Tensor, "layers rows columns"],
+    side: Float[Tensor, "layers any_rows columns"] | None = None,
     ridge: float | None = None,
     name: str = "weight",
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+) -> tuple[Float[Tensor, "layers rows rows"], Float[Tensor, "layers rows columns"] | None]:
     """K = (ZZᵀ/n + ridge · mean diagonal)⁻¹, and the columns' means if there is side information.
 
     In float32 where the condition number allows and `z` is no finer, for all of a stack or for

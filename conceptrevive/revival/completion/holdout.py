@@ -9,9 +9,13 @@ compare with what he hid.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 
-def thresholds(z: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
+def thresholds(
+    z: Float[Tensor, "*layers rows columns"], missing: Bool[Tensor, "*layers rows columns"]
+) -> Float[Tensor, "*layers rows columns"]:
     """What |w| must have exceeded to be pruned, as far as the survivors tell: t_ij = θ_i · a_j.
 
     Wanda scores are |w_ij| · A_j against a threshold of the row, so the survivors of a column with
@@ -29,7 +33,11 @@ def thresholds(z: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
     return theta * (z.abs() / theta).amax(-2, keepdim=True) * missing.any(-2, keepdim=True)
 
 
-def hide_largest(z: torch.Tensor, missing: torch.Tensor, share: float = 0.25) -> torch.Tensor:
+def hide_largest(
+    z: Float[Tensor, "*layers rows columns"],
+    missing: Bool[Tensor, "*layers rows columns"],
+    share: float = 0.25,
+) -> Bool[Tensor, "*layers rows columns"]:
     """Surviving entries to hide: those that pruning would have taken next.
 
     Per row `share` times as many as were pruned there (rounded up), those nearest to their

@@ -13,6 +13,8 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from conceptrevive.revival.completion.conditional import System, conjugate_gradients, systems
 from conceptrevive.revival.completion.covariance import column_model
@@ -25,8 +27,8 @@ TRUST_LAYERS = 4
 
 
 def expected_value(
-    mean: torch.Tensor, deviation: torch.Tensor, threshold: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+    mean: Float[Tensor, "*n"], deviation: Float[Tensor, "*n"], threshold: Float[Tensor, "*n"]
+) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
     """E[w | |w| > threshold] for w ~ N(mean, deviation²), and the log odds of w > 0."""
     above, below = (mean - threshold) / deviation, (-mean - threshold) / deviation
     log_above, log_below = torch.special.log_ndtr(above), torch.special.log_ndtr(below)
@@ -38,7 +40,7 @@ def expected_value(
     return torch.lerp(down, up, torch.sigmoid(logit)), logit
 
 
-def _tail(a: torch.Tensor, log_probability: torch.Tensor) -> torch.Tensor:
+def _tail(a: Float[Tensor, "*n"], log_probability: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """E[u | u > −a] of a standard normal u, φ(a) / Φ(a), with log Φ(a) at hand.
 
     Far out its asymptote, for float32.
@@ -48,16 +50,21 @@ def _tail(a: torch.Tensor, log_probability: torch.Tensor) -> torch.Tensor:
 
 
 def mean_field(
-    z: torch.Tensor,
-    missing: torch.Tensor,
+    z: Float[Tensor, "layers rows columns"],
+    missing: Bool[Tensor, "layers rows columns"],
     *,
-    side: torch.Tensor | None = None,
+    side: Float[Tensor, "layers any_rows columns"] | None = None,
     ridge: float | None = None,
     trust: float | None = None,
     limit: int = 100,
     tolerance: float | None = None,
     name: str = "weight",
-) -> tuple[torch.Tensor, int, torch.Tensor, torch.Tensor]:
+) -> tuple[
+    Float[Tensor, "layers rows columns"],
+    int,
+    Bool[Tensor, " layers"],
+    Float[Tensor, "layers rows columns"],
+]:
     """Fill the missing entries of a stack with E[w | survivors, pruned].
 
     Args:
@@ -84,9 +91,9 @@ def mean_field(
 
 
 def _settle(
-    system: System, t: torch.Tensor, limit: int, tolerance: float
-) -> tuple[torch.Tensor, torch.Tensor, int, torch.Tensor]:
-    """Damped sweeps from the conditional mean: values, logits, sweeps, which columns settled.
+    system: System, t: Float[Tensor, "c m"], limit: int, tolerance: float
+) -> tuple[Float[Tensor, "c m"], Float[Tensor, "c m"], int, Bool[Tensor, " c"]]:
+    """Damped sweeps from the conditional mean.
 
     A column's step is halved when it moves more than the time before.
     """
@@ -106,9 +113,9 @@ def _settle(
 
 
 def choose_trust(
-    z: torch.Tensor,
-    missing: torch.Tensor,
-    side: torch.Tensor | None = None,
+    z: Float[Tensor, "layers rows columns"],
+    missing: Bool[Tensor, "layers rows columns"],
+    side: Float[Tensor, "layers any_rows columns"] | None = None,
     ridge: float | None = None,
     name: str = "weight",
 ) -> float:
@@ -129,7 +136,7 @@ class HiddenOdds:
         margin: (hidden,), the log odds of the true sign.
     """
 
-    margin: torch.Tensor
+    margin: Float[Tensor, " hidden"]
 
     @property
     def temperature(self) -> float:
@@ -158,17 +165,22 @@ class HiddenOdds:
 
 
 def _hidden_odds(
-    z: torch.Tensor,
-    missing: torch.Tensor,
-    side: torch.Tensor | None,
+    z: Float[Tensor, "layers rows columns"],
+    missing: Bool[Tensor, "layers rows columns"],
+    side: Float[Tensor, "layers any_rows columns"] | None,
     trust: float,
     ridge: float | None,
     name: str,
 ) -> HiddenOdds:
     hidden = hide_largest(z, missing)
-    seen = z.masked_fill(hidden, 0)
     *_, logit = mean_field(
-        seen, missing | hidden, side=side, ridge=ridge, trust=trust, limit=20, name=name
+        z.masked_fill(hidden, 0),
+        missing | hidden,
+        side=side,
+        ridge=ridge,
+        trust=trust,
+        limit=20,
+        name=name,
     )
     return HiddenOdds((logit * z.sign())[hidden].cpu().double())
 
@@ -184,18 +196,18 @@ class SignProbability:
         trust, temperature: what was fitted on hidden surviving entries. hidden: how many.
     """
 
-    probability: torch.Tensor
-    sign: torch.Tensor
+    probability: Float[Tensor, "rows columns"]
+    sign: Float[Tensor, "rows columns"]
     trust: float
     temperature: float
     hidden: int
 
 
 def sign_probability(
-    z: torch.Tensor,
-    missing: torch.Tensor,
+    z: Float[Tensor, "rows columns"],
+    missing: Bool[Tensor, "rows columns"],
     *,
-    side: torch.Tensor | None = None,
+    side: Float[Tensor, "any_rows columns"] | None = None,
     ridge: float | None = None,
     name: str = "weight",
 ) -> SignProbability:

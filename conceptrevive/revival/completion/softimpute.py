@@ -79,8 +79,8 @@ def soft_impute_sweeps(
 
 def _shrink_svd(x: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
     u, sigma, vh = torch.linalg.svd(x, full_matrices=False)
-    low: Tensor = (u * (sigma - sigma[-1])) @ vh
-    return low
+    shrunk: Tensor = (u * (sigma - sigma[-1])) @ vh
+    return shrunk
 
 
 def _shrink_gram(x: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
@@ -88,5 +88,5 @@ def _shrink_gram(x: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows column
     sigma = values.clamp_min(0).sqrt()
     # Rank-deficient iterates have σ_min = 0 and are their own fixed point.
     inverse = torch.where(sigma > sigma[-1] * 1e-12, 1 / sigma.clamp_min(1e-300), 0)
-    low: Tensor = x - sigma[0] * ((vectors * inverse) @ (vectors.T @ x))
-    return low
+    shrunk: Tensor = x - sigma[0] * ((vectors * inverse) @ (vectors.T @ x))
+    return shrunk
