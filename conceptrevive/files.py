@@ -13,6 +13,69 @@ from safetensors import SafetensorError
 
 from conceptrevive.errors import ConceptReviveError
 
+ASSETS = Path(__file__).parent / "assets"
+
+BUFFER = 1 << 20  # bytes
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, renamed to `path` when the block succeeds.
+
+    It is removed when the block fails; so is what an earlier, killed process of this machine left.
+
+    Raises ConceptReviveError where the place cannot be written.
+    """
+    path = Path(path)
+    host = "".join(c if c.isalnum() else "-" for c in platform.node())[:40]
+    temporary = path.with_name(f".{path.name}.{host}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(path, host)
+        yield temporary
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as e:
+        reason = getattr(e, "strerror", None) or e
+        raise ConceptReviveError(
+            f"cannot write {path} ({reason}): choose a writable place with enough room"
+        ) from e
+    finally:
+        _remove(temporary)
+
+
+def copy_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Copy a file's bytes, links as what they point to.
+
+    Raises:
+        ConceptReviveError: `source` cannot be read.
+        OSError: `target` cannot be written; `replacing` names the place. shutil.copyfile puts the
+            source's name first into both errors, so that a full disk would look like a bad source.
+    """
+    remedy = "the file is damaged or may not be read, put a whole one there"
+    try:
+        f = open(source, "rb", buffering=0)
+    except OSError as e:
+        raise ConceptReviveError(f"cannot read {source} ({e.strerror or e}): {remedy}") from e
+    with f, open(target, "wb") as out:
+        while True:
+            try:
+                part = f.read(BUFFER)
+            except OSError as e:
+                raise ConceptReviveError(
+                    f"cannot read {source} ({e.strerror or e}): {remedy}"
+                ) from e
+            if not part:
+                return
+            out.write(part)
+
+
+def _remove_left(path: Path, host: str) -> None:
+    """Remove the temporary files for `path` whose process is gone."""
+    for left in path.parent.iterdir():
+        head, _, process = left.name.removesuffix(".tmp").rpartition(".")
+        if left.name.endswith(".tmp") and head == f".{path.name}.{host}" and _is_gone(process):
+            _remove(left)
+
 
 def _remove(path: Path) -> None:
     with suppress(OSError):
@@ -33,34 +96,3 @@ def _is_gone(process: str) -> bool:
     except OSError:
         pass
     return False
-
-
-@contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it when the block succeeds, else remove it.
-
-    What an earlier, killed process of this machine left beside `path` is removed too.
-
-    Raises ConceptReviveError where the place cannot be written.
-    """
-    path = Path(path)
-    host = "".join(c if c.isalnum() else "-" for c in platform.node())[:40]
-    temporary = path.with_name(f".{path.name}.{host}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.iterdir():
-            head, _, process = left.name.removesuffix(".tmp").rpartition(".")
-            if left.name.endswith(".tmp") and head == f".{path.name}.{host}" and _is_gone(process):
-                _remove(left)
-        yield temporary
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as e:
-        reason = getattr(e, "strerror", None) or e
-        raise ConceptReviveError(
-            f"cannot write {path} ({reason}): choose a writable place with enough room"
-        ) from e
-    finally:
-        _remove(temporary)
-
-
-ASSETS = Path(__file__).parent / "assets"

@@ -1,121 +1,198 @@
-"""Checkpoint to checkpoint of the same kind: rewrite the few tensors an operation changes, copy everything else as it is."""
+"""Checkpoint to checkpoint of the same kind: rewrite the few tensors an operation changes.
+
+Everything else is copied as it is.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from conceptrevive.checkpoints.folders import (
-    INDEX,
-    denoiser_part,
-    find_checkpoint,
-    read_candidates,
-    weight_files,
-)
-from conceptrevive.checkpoints.formats import AGAIN, PICKLES
+from torch import Tensor
+
+from conceptrevive.checkpoints.contents import Checkpoint, open_checkpoint
+from conceptrevive.checkpoints.folders import shards_of
+from conceptrevive.checkpoints.formats import PICKLES
 from conceptrevive.checkpoints.headers import Header
+from conceptrevive.checkpoints.layers import (
+    Place,
+    candidate_names,
+    expect_whole,
+    find_layers,
+    read_layers,
+)
+from conceptrevive.checkpoints.naming import components_of
 from conceptrevive.checkpoints.tensors import rewrite
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.files import replacing
+from conceptrevive.files import copy_file, replacing
+from conceptrevive.models.variants import is_index
 from conceptrevive.models.weights import Weights
 from conceptrevive.version import version
 
 #: Where a changed file's metadata says what was done.
 KEY = "conceptrevive"
 
+#: Files of weights: beside those that are changed, they hold the weights from before.
+OTHER_WEIGHTS = (".safetensors", ".msgpack", ".onnx", ".onnx_data", ".gguf", ".h5", ".pb")
 
-def _copy(source: Path, target: Path, skip: Callable[[Path], bool]) -> None:
-    """Copy a folder's files, links as what they point to; folders that are links are refused, they may be loops."""
-    target.mkdir()
-    for item in sorted(p for p in source.iterdir() if not p.name.startswith((".git", ".cache"))):
-        if item.is_dir() and item.is_symlink():
-            raise ConceptReviveError(
-                f"{item} is a link to a folder: put the folder itself there, or remove the link"
-            )
-        if item.is_dir():
-            _copy(item, target / item.name, skip)
-        elif not skip(item):
-            try:
-                shutil.copyfile(item, target / item.name)
-            except OSError as e:
-                if e.filename == str(item):
-                    raise ConceptReviveError(f"cannot read {item} ({e.strerror}): {AGAIN}") from e
-                raise
+#: What lists the shards of a pickle.
+PICKLED_INDEX = re.compile(r".*\.bin\.index(\.[\w-]+)?\.json")
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What `edit_checkpoint` did.
+
+    Attributes:
+        weights: those written, {name: matrix}.
+        left_out: files of the source that were not copied, relative to it: other copies of weights.
+    """
+
+    weights: Weights
+    left_out: tuple[str, ...] = ()
 
 
 def edit_checkpoint(
-    model: str | os.PathLike,
-    out: str | os.PathLike,
+    model: str | os.PathLike[str] | Checkpoint,
+    out: str | os.PathLike[str],
     edit: Callable[[Weights], Weights],
     *,
-    note: dict | None,
+    note: dict[str, object] | None,
     names: Iterable[str] | None = None,
+    partial: bool = False,
     revision: str | None = None,
-) -> Weights:
-    """Write a checkpoint to `out` with the weights that `edit` returns; nothing is left behind on failure.
+    variant: str | None = None,
+) -> Edited:
+    """Write a checkpoint to `out` with the weights that `edit` returns; on failure nothing is left.
 
-    A file becomes a file, a folder a folder, an index a folder with the index and its shards. dtypes, order, metadata and
-    sharding are kept. Other copies of the weights (variants, pickles, a single file beside a pipeline) are left out:
-    they would still hold what `edit` changed.
+    A file becomes a file, a folder a folder, an index a folder with the index and its shards.
+    dtypes, order, metadata and sharding are kept. Other copies of the weights of a component that
+    is changed (variants, pickles, a single file beside a pipeline) are left out: they would still
+    hold what `edit` changed.
 
     Args:
-        edit: gets {module name: weight} and returns those to write, same shapes.
-        note: what was done, for the changed files' metadata; None leaves no word of it, nor of what was done before.
-        names: modules to hand to `edit`; None takes every feed-forward candidate.
+        model: a file, folder, index or hub id, or what `open_checkpoint` returned.
+        edit: gets {name: matrix} and returns those to write, of the same shapes.
+        note: what was done, for the changed files' metadata; None leaves no word of it, nor of what
+            was done before.
+        names: layers to hand to `edit`, see `find_layers`; None takes every feed-forward candidate.
+        partial: whether `names` may leave out layers of the same kinds, see `expect_whole`.
+        revision, variant: see `open_checkpoint`.
 
-    Returns: the weights written.
+    Raises:
+        ConceptReviveError: what cannot be read or written, or layers that are not there.
     """
-    source, out = find_checkpoint(model, revision), Path(out)
-    if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir()) or not source.is_dir()):
+    chosen = None if names is None else list(names)
+    if not isinstance(model, Checkpoint):
+        components = components_of(chosen or ())
+        model = open_checkpoint(model, revision=revision, variant=variant, components=components)
+    expect_place(model.source, out)
+    places = find_layers(model, candidate_names(model) if chosen is None else chosen)
+    if not partial:
+        expect_whole(model, places)
+    try:
+        changed = edit(read_layers(places))
+    except ConceptReviveError as e:
+        raise (
+            e if str(model.source) in str(e) else ConceptReviveError(f"{model.source}: {e}")
+        ) from e
+    edition = _Edition(model, _by_file(places, changed), note)
+    with replacing(out) as temporary:
+        edition.write(temporary)
+    return Edited(changed, tuple(edition.left_out))
+
+
+def expect_place(source: Path, out: str | os.PathLike[str]) -> None:
+    """Raise ConceptReviveError unless an edited `source` may be written to `out`."""
+    target = Path(out)
+    if os.path.lexists(target) and not (
+        source.is_dir() and target.is_dir() and not any(target.iterdir())
+    ):
         raise ConceptReviveError(f"{out} exists already: choose another --out or remove it")
-    if source.is_dir() and source.resolve() in out.resolve().parents:
+    if source.is_dir() and source.resolve() in target.resolve().parents:
         raise ConceptReviveError(f"{out} lies within {source}: choose an --out beside it")
-    is_file = not source.is_dir() and not source.name.endswith(INDEX)
-    if is_file and out.suffix != ".safetensors":
+    if not source.is_dir() and not is_index(source) and target.suffix != ".safetensors":
         raise ConceptReviveError(
             f"{out} is to be a file like {source}: let its name end with .safetensors"
         )
-    weights = read_candidates(source, names)
-    try:
-        changed = edit(weights)
-    except ConceptReviveError as e:
-        raise e if str(source) in str(e) else ConceptReviveError(f"{source}: {e}") from e
-    headers = weight_files(denoiser_part(source))
-    with replacing(out) as temporary:
-        if is_file:
-            _write(headers[0], temporary, changed, note)
-            return changed
+
+
+def _by_file(places: Mapping[str, Place], changed: Weights) -> dict[Path, dict[str, Tensor]]:
+    """{file: {tensor: new value, of its own shape}}."""
+    out: dict[Path, dict[str, Tensor]] = {}
+    for name, weight in changed.items():
+        place = places[name]
+        new = weight.reshape(place.entry.shape)
+        out.setdefault(place.header.path, {})[place.entry.name] = new
+    return out
+
+
+@dataclass
+class _Edition:
+    """A checkpoint being written.
+
+    Attributes:
+        changed: {file: {tensor: new value}}. left_out: what was not copied, relative to the source.
+    """
+
+    checkpoint: Checkpoint
+    changed: dict[Path, dict[str, Tensor]]
+    note: dict[str, object] | None
+    left_out: list[str] = field(default_factory=list)
+
+    def write(self, target: Path) -> None:
+        source = self.checkpoint.source
+        headers = {h.path: h for part in self.checkpoint.parts.values() for h in part}
         if source.is_dir():
-            used = {h.path for h in headers}
-            places = {source, denoiser_part(source)}
-
-            def skip(p: Path) -> bool:
-                return (
-                    p in used
-                    or p.suffix in (*PICKLES, ".msgpack")
-                    or (p.parent in places and p.suffix == ".safetensors")
-                )
-
-            _copy(source, temporary, skip)
+            self._copy_folder(source, target, headers)
+        elif is_index(source):
+            target.mkdir()
+            copy_file(source, target / source.name)
+            for path, header in headers.items():
+                self._write_file(header, target / path.name)
         else:
-            temporary.mkdir()
-            shutil.copyfile(source, temporary / source.name)
-        root = source if source.is_dir() else source.parent
-        for header in headers:
-            _write(header, temporary / header.path.relative_to(root), changed, note)
-    return changed
+            self._write_file(headers[source], target)
 
+    def _copy_folder(self, folder: Path, target: Path, headers: dict[Path, Header]) -> None:
+        """Copy a folder; links to folders are refused, they may be loops."""
+        target.mkdir()
+        for item in sorted(folder.iterdir()):
+            if item.name.startswith((".git", ".cache")):
+                continue
+            if item.is_dir() and item.is_symlink():
+                raise ConceptReviveError(
+                    f"{item} is a link to a folder: put the folder itself there, or remove the link"
+                )
+            if item.is_dir():
+                self._copy_folder(item, target / item.name, headers)
+            elif item in headers:
+                self._write_file(headers[item], target / item.name)
+            elif self._is_other_copy(item, headers):
+                self.left_out.append(str(item.relative_to(self.checkpoint.source)))
+            else:
+                copy_file(item, target / item.name)
 
-def _write(header: Header, target: Path, changed: Weights, note: dict | None) -> None:
-    new = {f"{n}.weight": w for n, w in changed.items() if f"{n}.weight" in header.entries}
-    before = header.metadata or {}
-    if not new and (note is not None or KEY not in before):
-        shutil.copyfile(header.path, target)
-        return
-    metadata = {k: v for k, v in (before or {"format": "pt"}).items() if k != KEY}
-    if note is not None:
-        metadata[KEY] = json.dumps(note | {"version": version()})
-    rewrite(header, target, new, metadata)
+    def _is_other_copy(self, path: Path, headers: Collection[Path]) -> bool:
+        """Whether a file holds or lists weights that are not edited, where others are."""
+        if path.suffix in PICKLES or PICKLED_INDEX.fullmatch(path.name):
+            return True
+        if path.parent not in {self.checkpoint.source, *(p.parent for p in self.changed)}:
+            return False
+        if is_index(path):
+            return not all(path.parent / shard in headers for shard in shards_of(path))
+        return path.suffix in OTHER_WEIGHTS
+
+    def _write_file(self, header: Header, target: Path) -> None:
+        new = self.changed.get(header.path, {})
+        before = header.metadata or {}
+        if not new and (self.note is not None or KEY not in before):
+            copy_file(header.path, target)
+            return
+        metadata = {k: v for k, v in (before or {"format": "pt"}).items() if k != KEY}
+        if self.note is not None:
+            metadata[KEY] = json.dumps(self.note | {"version": version()})
+        rewrite(header, target, new, metadata)

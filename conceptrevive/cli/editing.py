@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,32 +13,38 @@ from conceptrevive.cli.options import (
     Masks,
     Model,
     OutCheckpoint,
+    Partial,
     Revision,
     SecretSeed,
     Seed,
+    Variant,
 )
 from conceptrevive.cli.output import complain, show
+from conceptrevive.cli.places import check_new
 from conceptrevive.defence.defaults import SIGMA
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.revival.defaults import MAGNITUDE, SOLVER, TOP_K, Magnitude, Solver
 
 if TYPE_CHECKING:
+    from conceptrevive.checkpoints.contents import Checkpoint
     from conceptrevive.models.weights import Weights
-    from conceptrevive.unlearning.masks import MaskSet
 
 
 def run_prune(
     model: Model,
     masks: Masks,
     out: OutCheckpoint,
+    partial: Partial = False,
     as_json: AsJson = False,
     device: Device = None,
     revision: Revision = None,
+    variant: Variant = None,
     seed: Seed = 0,
 ) -> None:
     """Zero the located weights."""
     from conceptrevive.unlearning.masks import MaskSet, prune
 
+    check_new("--out", out)
     located = MaskSet.load(masks)
     note = {
         "operation": "prune",
@@ -46,8 +52,8 @@ def run_prune(
         "pruned": located.count,
         "pruned_fraction": located.fraction,
     }
-    result = _edit(model, out, lambda w: prune(w, located), note, revision, names=located)
-    show(result, as_json)
+    checkpoint = _open(model, revision, variant, located)
+    show(_write(checkpoint, out, lambda w: prune(w, located), note, located, partial), as_json)
 
 
 def run_revive(
@@ -55,11 +61,22 @@ def run_revive(
     out: OutCheckpoint,
     masks: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="pruned positions; default: the exact zeros"),
+        typer.Option(metavar="FILE", help="pruned positions; default: the zeros that pruning left"),
     ] = None,
     guess: Annotated[
         float | None,
-        typer.Option(metavar="F", help="no zeros: take each row's share F of smallest |w|"),
+        typer.Option(
+            metavar="F",
+            help="no zeros: take each row's share F of smallest |w|, untouched weights too",
+        ),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="end of the layers' names, or with * and ?; default: all matrices, "
+            "with --guess the denoiser's feed-forward layers",
+        ),
     ] = None,
     solver: Annotated[Solver, typer.Option(help="how signs are found")] = SOLVER,
     top_k: Annotated[
@@ -68,18 +85,23 @@ def run_revive(
     magnitude: Annotated[
         Magnitude, typer.Option(help="size given to a revived weight, of its row")
     ] = MAGNITUDE,
+    partial: Partial = False,
     as_json: AsJson = False,
     device: Device = None,
     revision: Revision = None,
+    variant: Variant = None,
     seed: Seed = 0,
 ) -> None:
     """Bring back what was pruned, from the zeros alone."""
+    from conceptrevive.cli.positions import guessed, left_zeros, with_survivors
     from conceptrevive.revival.attack import revive
+    from conceptrevive.unlearning.fit import check_not_empty
     from conceptrevive.unlearning.masks import MaskSet
 
-    if masks is not None and guess is not None:
-        raise ConceptReviveError("--masks and --guess exclude each other: give one")
-    given = None if masks is None else MaskSet.load(masks)
+    if masks is not None and (guess is not None or layers is not None):
+        other = "--guess" if guess is not None else "--layers"
+        raise ConceptReviveError(f"--masks and {other} exclude each other: give one")
+    check_new("--out", out)
     note: dict[str, Any] = {
         "operation": "revive",
         "solver": solver,
@@ -87,30 +109,27 @@ def run_revive(
         "magnitude": magnitude,
         "seed": seed,
     }
+    if masks is not None:
+        where = MaskSet.load(masks)
+        check_not_empty(where)
+        checkpoint = _open(model, revision, variant, where)
+    elif guess is not None:
+        checkpoint = _open(model, revision, variant, () if layers is None else None)
+        where = guessed(checkpoint, guess, layers)
+    else:
+        checkpoint = _open(model, revision, variant, None)
+        where = left_zeros(checkpoint, layers)
+    per_layer: dict[str, int] = {}
 
     def edit(weights: Weights) -> Weights:
-        where = given if given is not None else _positions(model, weights, guess)
-        if full := next((n for n, m in where.items() if m.all()), None):
-            raise ConceptReviveError(
-                f"{full}: every weight is 0 or masked, nothing is left to go by: "
-                "leave it out with --masks"
-            )
-        note["revived"] = where.count
-        return revive(weights, where, solver=solver, top_k=top_k, magnitude=magnitude, seed=seed)
+        known = with_survivors(weights, where)
+        per_layer.update({n: int(m.sum()) for n, m in known.items()})
+        note["revived"] = sum(per_layer.values())
+        kept = {n: weights[n] for n in known}
+        return revive(kept, known, solver=solver, top_k=top_k, magnitude=magnitude, seed=seed)
 
-    show(_edit(model, out, edit, note, revision, names=given), as_json)
-
-
-def _positions(model: str, weights: Weights, guess: float | None) -> MaskSet:
-    """Where an attacker without masks takes the weights to be pruned."""
-    from conceptrevive.revival.positions import guess_masks, zero_masks
-
-    masks = zero_masks(weights) if guess is None else guess_masks(weights, guess)
-    if masks.count == 0:
-        raise ConceptReviveError(
-            f"{model} has no exact zeros to revive from: give --masks, or --guess a pruning rate"
-        )
-    return masks
+    result = _write(checkpoint, out, edit, note, where, partial or masks is None)
+    show(result | {"per_layer": per_layer}, as_json)
 
 
 def run_obfuscate(
@@ -121,15 +140,18 @@ def run_obfuscate(
         float, typer.Option(metavar="F", help="σ_M in units of each layer's σ_U")
     ] = SIGMA,
     absolute: Annotated[bool, typer.Option("--absolute", help="--sigma is σ_M itself")] = False,
+    partial: Partial = False,
     as_json: AsJson = False,
     device: Device = None,
     revision: Revision = None,
+    variant: Variant = None,
     seed: SecretSeed = None,
 ) -> None:
     """Fill the located weights with noise instead of zeros."""
     from conceptrevive.defence.obfuscation import obfuscate
     from conceptrevive.unlearning.masks import MaskSet
 
+    check_new("--out", out)
     located = MaskSet.load(masks)
     note: dict[str, Any] = {
         "operation": "obfuscate",
@@ -148,29 +170,52 @@ def run_obfuscate(
         return obfuscate(weights, located, sigma=sigma, relative=not absolute, seed=seed)
 
     # A file whose header says what was hidden hides nothing.
-    show(_edit(model, out, edit, note, revision, names=located, silent=True), as_json)
+    checkpoint = _open(model, revision, variant, located)
+    show(_write(checkpoint, out, edit, note, located, partial, silent=True), as_json)
 
 
-def _edit(
-    model: str,
+def _open(
+    model: str, revision: str | None, variant: str | None, names: Iterable[str] | None
+) -> Checkpoint:
+    """The checkpoint, with the components that hold the layers named; None opens all."""
+    from conceptrevive.checkpoints.contents import open_checkpoint
+    from conceptrevive.checkpoints.naming import components_of
+
+    return open_checkpoint(
+        model,
+        revision=revision,
+        variant=variant,
+        components=None if names is None else components_of(names),
+    )
+
+
+def _write(
+    checkpoint: Checkpoint,
     out: str,
     edit: Callable[[Weights], Weights],
     note: dict[str, Any],
-    revision: str | None,
-    *,
-    names: Iterable[str] | None,
+    names: Iterable[str],
+    partial: bool,
     silent: bool = False,
-) -> Mapping[str, object]:
+) -> dict[str, Any]:
     """Write the edited checkpoint; what was done, as the command shows it."""
     from conceptrevive.checkpoints.editing import edit_checkpoint
 
-    changed = edit_checkpoint(
-        model,
-        out,
-        edit,
-        note=None if silent else note,
-        names=None if names is None else set(names),
-        revision=revision,
+    edited = edit_checkpoint(
+        checkpoint, out, edit, note=None if silent else note, names=names, partial=partial
     )
-    zeros = sum(int((w == 0).sum()) for w in changed.values())
-    return note | {"out": out, "layers": len(changed), "zeros": zeros}
+    result = note | {
+        "out": out,
+        "layers": len(edited.weights),
+        "zeros": sum(int((w == 0).sum()) for w in edited.weights.values()),
+    }
+    if checkpoint.variant:
+        result["variant"] = checkpoint.variant
+    if edited.left_out:
+        result["left_out"] = list(edited.left_out)
+        complain(
+            f"conceptrevive {note['operation']}",
+            f"left out of {out}, as they hold other copies of the weights: "
+            f"{', '.join(edited.left_out)}",
+        )
+    return result

@@ -15,6 +15,7 @@ from conceptrevive.cli.options import (
     Revision,
     Seed,
     Table,
+    Variant,
 )
 from conceptrevive.cli.output import progress, show
 from conceptrevive.cli.places import check_file, check_folder, holds, holds_keys
@@ -83,6 +84,7 @@ def run_locate(
     as_json: AsJson = False,
     device: Device = None,
     revision: Revision = None,
+    variant: Variant = None,
     seed: LocateSeed = 0,
 ) -> None:
     """Find the weights of a concept."""
@@ -90,7 +92,7 @@ def run_locate(
     from conceptrevive.unlearning.masks import FORMAT
 
     check_file("--out", out, is_ours=holds(FORMAT.encode()), what="mask file")
-    chosen, pipe = _load(model, concept, preset, device, revision)
+    chosen, pipe = _load(model, concept, preset, device, revision, variant)
     with progress(f"locate {chosen.name}", 2 * len(chosen.target_prompts)) as update:
         masks = locate(
             pipe,
@@ -125,6 +127,7 @@ def run_evaluate(
     as_json: AsJson = False,
     device: Device = None,
     revision: Revision = None,
+    variant: Variant = None,
     seed: Seed = 0,
 ) -> None:
     """Draw the concept and judge it."""
@@ -133,7 +136,7 @@ def run_evaluate(
     from conceptrevive.models.generation import fastest
     from conceptrevive.models.layers import denoiser
 
-    chosen, pipe = _load(model, concept, preset, device, revision)
+    chosen, pipe = _load(model, concept, preset, device, revision, variant)
     others = len({p.labels for p in chosen.retained}) if retained is None else retained
     with progress(f"evaluate {chosen.name}", images + others) as update:
         outcomes = evaluate(
@@ -161,7 +164,12 @@ def run_evaluate(
 
 
 def _load(
-    model: str, name: str, preset: str | None, device: str | None, revision: str | None
+    model: str,
+    name: str,
+    preset: str | None,
+    device: str | None,
+    revision: str | None,
+    variant: str | None,
 ) -> tuple[Concept, Any]:
     """The concept and the pipeline; without `preset` that of the table meant for such a model."""
     from conceptrevive.concepts.presets import get_concept
@@ -177,7 +185,7 @@ def _load(
             errors.append(e)
     if not found:  # the table that has a near name says most
         raise next((e for e in errors if "did you mean" in str(e)), errors[0])
-    pipe = load_pipeline(model, device=device, revision=revision)
+    pipe = load_pipeline(model, device=device, revision=revision, variant=variant)
     size = picture_size(pipe)
     table = preset or ("pocket" if size <= 64 else "paper")
     if table not in found:

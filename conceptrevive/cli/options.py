@@ -47,6 +47,18 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; default: a GPU
 
 Revision = Annotated[str | None, typer.Option(help="branch, tag or commit of a hub model")]
 
+Variant = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="copy of the weights, as fp16; default: the default one, or the only one",
+    ),
+]
+
+Partial = Annotated[
+    bool, typer.Option("--partial", help="the masks may leave out layers of their kind")
+]
+
 Seed = Annotated[int, typer.Option(parser=any_seed, metavar="N", help="of the random draws")]
 
 LocateSeed = Annotated[

@@ -16,6 +16,7 @@ import torch
 from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.files import ASSETS
 from conceptrevive.models.protocol import TextToImage
+from conceptrevive.models.variants import only_variant
 
 POCKET = "pocket"
 
@@ -121,6 +122,7 @@ def load_pipeline(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     revision: str | None = None,
+    variant: str | None = None,
 ) -> TextToImage:
     """A diffusers pipeline from `pocket`, a folder or a hub id.
 
@@ -130,12 +132,15 @@ def load_pipeline(
         device: where to put it; None takes the GPU if there is one.
         dtype: None gives float16 on a GPU and float32 on the CPU.
         revision: branch, tag or commit of a hub model.
+        variant: which copy of the weights, such as "fp16"; None takes the default, or in a folder
+            the only one there is.
 
     Raises:
         ConceptReviveError: no such model, or weights that are not safetensors.
     """
     expect(dtype, (torch.dtype, NoneType), "dtype", "give a torch dtype, e.g. torch.float32")
     expect(revision, (str, NoneType), "revision", "give a branch, tag or commit by name")
+    expect(variant, (str, NoneType), "variant", "give a variant by name, e.g. 'fp16'")
     place = parse_device(device)
     dtype = dtype or (torch.float16 if place.type == "cuda" else torch.float32)
     source = resolve(model)
@@ -148,7 +153,12 @@ def load_pipeline(
 
             loader: Any = diffusers.DiffusionPipeline
             pipe = loader.from_pretrained(
-                source, torch_dtype=dtype, use_safetensors=True, revision=revision, **extra
+                source,
+                torch_dtype=dtype,
+                use_safetensors=True,
+                revision=revision,
+                variant=variant or (Path(source).is_dir() and only_variant(Path(source))) or None,
+                **extra,
             )
     # Diffusers, transformers and the hub raise what they like.
     except Exception as e:

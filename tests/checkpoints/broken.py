@@ -253,28 +253,42 @@ UNREADABLE = {
     "empty index": (_index({}), "is no index of shards"),
 }
 
-#: These can be read, but not pruned, revived or obfuscated.
+#: These can be read, but not pruned or obfuscated.
 UNUSABLE = {
     "NaN": (_tensors(a_ff_net_2_weight=NAN), f"tensor '{KEY}' holds NaN or Inf"),
     "Inf": (_tensors(a_ff_net_2_weight=INF), f"tensor '{KEY}' holds NaN or Inf"),
-    "integers": (_tensors(a_ff_net_2_weight=INTEGERS), f"tensor '{KEY}' is torch.int8"),
+    "integers": (_tensors(a_ff_net_2_weight=INTEGERS), f"tensor '{KEY}' is I8 [16, 64]"),
     "eight bits": (
         _tensors(a_ff_net_2_weight=torch.randn(16, 64).to(torch.float8_e4m3fn)),
-        f"tensor '{KEY}' is torch.float8",
+        f"tensor '{KEY}' is F8_E4M3 [16, 64], not a float matrix",
     ),
     "no entries": (
         _tensors(a_ff_net_2_weight=torch.empty(0, 64)),
-        f"tensor '{KEY}' is torch.float32 [0, 64]",
+        f"tensor '{KEY}' is F32 [0, 64]",
     ),
+    "one axis": (_tensors(a_ff_net_2_weight=torch.randn(64)), f"tensor '{KEY}' is F32 [64]"),
     "three axes": (
         _tensors(a_ff_net_2_weight=torch.randn(2, 8, 64)),
-        f"tensor '{KEY}' is torch.float32 [2, 8, 64]",
+        "a.ff.net.2: mask (16, 64) does not fit weight (2, 512)",
+    ),
+    "no candidates": (_file(lambda: save({"w": BAD})), "has no such layer"),
+}
+
+#: Of these, `revive` looks at the other layers, and says why not at this one.
+PASSED_OVER = {
+    "integers": (_tensors(a_ff_net_2_weight=INTEGERS), "not looked at: a.ff.net.2 (I8)"),
+    "eight bits": (
+        _tensors(a_ff_net_2_weight=torch.randn(16, 64).to(torch.float8_e4m3fn)),
+        "not looked at: a.ff.net.2 (F8_E4M3)",
     ),
     "all zero": (
         _tensors(a_ff_net_2_weight=torch.zeros(16, 64)),
-        "a.ff.net.2: every weight is 0 or masked",
+        "natural zeros in 1 layer: those of a.ff.net.2: all its entries are 0",
     ),
-    "no candidates": (_file(lambda: save({"w": BAD})), "has no feed-forward layer"),
+    "dead rows": (
+        _tensors(a_ff_net_2_weight=torch.randn(16, 64) * (torch.arange(16) > 3)[:, None]),
+        "those of a.ff.net.2: its zeros fill whole rows or columns",
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -16,7 +17,14 @@ from safetensors.torch import load_file, save_file
 
 import conceptrevive as cr
 from conceptrevive.cli import main
-from tests.checkpoints.broken import KEY, UNREADABLE, UNUSABLE, unreadable_permissions, weights
+from tests.checkpoints.broken import (
+    KEY,
+    PASSED_OVER,
+    UNREADABLE,
+    UNUSABLE,
+    unreadable_permissions,
+    weights,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -24,6 +32,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def snapshot(folder):
     """Everything below a folder, links not followed."""
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+def bits(x):
+    return x.contiguous().reshape(-1).view(torch.uint8).tolist()
 
 
 def refused(capsys, tmp_path, *argv):
@@ -86,24 +98,53 @@ def test_what_cannot_be_read(case, folder, tmp_path, masks, capsys):
 def test_what_cannot_be_changed(case, folder, tmp_path, masks, capsys):
     write, message = UNUSABLE[case]
     path = write(folder)
-    line = refused(capsys, tmp_path, "revive", path, "--out", tmp_path / "out.safetensors")
-    assert message in line and str(path) in line
-    if case not in ("all zero", "no candidates"):
-        for argv in commands(path, tmp_path, masks):
-            assert message in refused(capsys, tmp_path, *argv)
+    for argv in commands(path, tmp_path, masks)[1:]:
+        line = refused(capsys, tmp_path, *argv)
+        assert message in line and str(path) in line
+    if case in ("NaN", "Inf"):
+        out = tmp_path / "out.safetensors"
+        assert message in refused(capsys, tmp_path, "revive", path, "--out", out)
+
+
+@pytest.mark.parametrize("case", PASSED_OVER)
+def test_a_layer_that_cannot_be_revived_does_not_stop_the_others(case, folder, tmp_path, capsys):
+    write, message = PASSED_OVER[case]
+    path, out = write(folder), tmp_path / "out.safetensors"
+    assert main(["revive", str(path), "--out", str(out), "--json"]) == 0
+    told = capsys.readouterr()
+    assert message in told.err and told.err.count("\n") == 1
+    assert list(json.loads(told.out)["per_layer"]) == ["b.ff.net.2"]
+    before, after = load_file(path), load_file(out)
+    assert bits(after[KEY]) == bits(before[KEY])
+    assert (after["b.ff.net.2.weight"] == 0).sum() < (before["b.ff.net.2.weight"] == 0).sum()
+
+
+@pytest.mark.parametrize("case", PASSED_OVER)
+def test_where_no_layer_can_be_revived_it_is_an_error(case, folder, tmp_path, capsys):
+    write, message = PASSED_OVER[case]
+    path, out = write(folder), tmp_path / "out.safetensors"
+    save_file({KEY: load_file(path)[KEY]}, path)
+    line = refused(capsys, tmp_path, "revive", path, "--out", out)
+    assert message in line and str(path) in line and "give --masks" in line
+
+
+def test_a_folder_of_two_variants(folder, tmp_path, masks, capsys):
+    """One model's weights must not end up in the other's file."""
+    for i, variant in enumerate(("fp16", "non_ema")):
+        w = torch.randn(16, 64, generator=torch.Generator().manual_seed(i))
+        save_file(weights() | {KEY: w}, folder / f"model.{variant}.safetensors")
+    for argv in commands(folder, tmp_path, masks):
+        line = refused(capsys, tmp_path, *argv)
+        assert f"{folder} holds weights only as the variants fp16, non_ema: choose one" in line
 
 
 def test_a_folder_of_two_models(folder, tmp_path, masks, capsys):
-    """One model's weights must not end up in the other's file."""
-    for i, name in enumerate(("model.fp16.safetensors", "model.non_ema.safetensors")):
-        save_file(
-            weights() | {KEY: torch.randn(16, 64, generator=torch.Generator().manual_seed(i))},
-            folder / name,
-        )
+    for i, name in enumerate(("one", "two")):
+        w = torch.randn(16, 64, generator=torch.Generator().manual_seed(i))
+        save_file(weights() | {KEY: w}, folder / f"{name}.safetensors")
     for argv in commands(folder, tmp_path, masks):
-        assert f"tensor '{KEY}' stands in another file of {folder} too" in refused(
-            capsys, tmp_path, *argv
-        )
+        line = refused(capsys, tmp_path, *argv)
+        assert f"tensor '{KEY}' stands in another file of {folder} too" in line
 
 
 def test_a_base_that_cannot_be_read_or_does_not_belong(folder, tmp_path, capsys):
@@ -150,7 +191,8 @@ def test_masks_of_other_shapes_and_names(folder, tmp_path, capsys):
         ("a.ff.net.2", (16, 63), "mask (16, 63) does not fit weight (16, 64)"),
         ("z.ff.net.2", (16, 64), "z.ff.net.2:"),
     ):
-        cr.MaskSet({module: torch.arange(shape[0] * shape[1]).reshape(shape) % 9 == 0}).save(masks)
+        mask = torch.arange(shape[0] * shape[1]).reshape(shape) % 9 == 0
+        cr.MaskSet({module: mask, "b.ff.net.2": torch.ones(16, 64) == 0}).save(masks)
         for command in ("prune", "obfuscate", "revive"):
             line = refused(
                 capsys,

@@ -1,0 +1,122 @@
+"""Where `revive` takes weights to be pruned when no masks are given, and what is said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from conceptrevive.cli.output import complain
+from conceptrevive.errors import ConceptReviveError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from conceptrevive.checkpoints.contents import Checkpoint
+    from conceptrevive.checkpoints.layers import Place
+    from conceptrevive.models.weights import Weights
+    from conceptrevive.revival.natural import ZeroReport
+    from conceptrevive.unlearning.masks import MaskSet
+
+WHERE = "conceptrevive revive"
+
+
+def guessed(checkpoint: Checkpoint, share: float, pattern: str | None) -> MaskSet:
+    """The smallest weights of each row: of the candidates, or of the layers that match."""
+    from conceptrevive.checkpoints.layers import (
+        all_layers,
+        candidate_names,
+        each_matrix,
+        find_layers,
+    )
+    from conceptrevive.revival.positions import guess_masks
+
+    if pattern is None:
+        chosen = find_layers(checkpoint, candidate_names(checkpoint))
+    else:
+        chosen = _matching(all_layers(checkpoint), pattern)
+    where = guess_masks(dict(each_matrix(chosen)), share)
+    if where.count == 0:
+        raise ConceptReviveError(
+            f"--guess {share} takes no weight of any row: give the share of a row that was pruned"
+        )
+    complain(
+        WHERE,
+        f"a guess rewrites weights that were never pruned too: {where.count} weights of "
+        f"{len(where)} layers, listed below",
+    )
+    return where
+
+
+def left_zeros(checkpoint: Checkpoint, pattern: str | None) -> MaskSet:
+    """The zeros that pruning left in any layer of any component; natural ones are named."""
+    from conceptrevive.checkpoints.layers import all_layers, each_matrix, unreadable
+    from conceptrevive.checkpoints.naming import layer_kind
+    from conceptrevive.revival.natural import tell_zeros
+
+    chosen = _matching(all_layers(checkpoint), pattern)
+    report = tell_zeros(each_matrix(chosen), layer_kind)
+    unseen = [f"{n} ({p.entry.dtype})" for n, p in chosen.items() if unreadable(p)]
+    unseen += [f"{name} (pickles only)" for name in checkpoint.closed]
+    if not report.masks:
+        raise ConceptReviveError(_nothing(checkpoint, report, unseen))
+    if report.natural:
+        complain(WHERE, f"{_natural(report.natural)}; they stay 0")
+    if unseen:
+        complain(WHERE, f"not looked at: {_some(unseen)}")
+    return report.masks
+
+
+def with_survivors(weights: Weights, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The masks of layers in which something is left to go by; the others are named.
+
+    Raises ConceptReviveError where there is none.
+    """
+    known = {
+        n: m for n, m in masks.items() if m.shape != weights[n].shape or (weights[n][~m] != 0).any()
+    }
+    if lost := [n for n in masks if n not in known]:
+        problem = f"{_some(lost)}: every weight is 0 or masked, nothing is left to go by"
+        if not known:
+            raise ConceptReviveError(f"{problem}: give the model as it was pruned")
+        complain(WHERE, f"{problem}; left as they are")
+    return known
+
+
+def _matching(layers: Mapping[str, Place], pattern: str | None) -> dict[str, Place]:
+    """Layers whose name ends with `pattern`, or matches it with * and ?."""
+    if pattern is None:
+        return dict(layers)
+    found = {n: p for n, p in layers.items() if n.endswith(pattern) or fnmatchcase(n, pattern)}
+    if not found:
+        raise ConceptReviveError(
+            f"--layers {pattern!r} matches none of {len(layers)} layers, of which the first is "
+            f"{next(iter(layers), 'none')}: give the end of a name, or a pattern with * and ?"
+        )
+    return found
+
+
+def _nothing(checkpoint: Checkpoint, report: ZeroReport, unseen: list[str]) -> str:
+    """Why there is nothing to revive, and what to do."""
+    text = f"{checkpoint.source} has no exact zeros in any of {report.looked_at} matrices"
+    if report.natural:
+        text += f" that pruning must have left; {_natural(report.natural)}"
+    if unseen:
+        text += f"; not looked at: {_some(unseen)}"
+    return f"{text}: give --masks, or --guess a pruning rate"
+
+
+def _natural(natural: Mapping[str, str]) -> str:
+    """Layers by the reason for which their zeros are natural."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in natural.items():
+        by_reason.setdefault(reason, []).append(name)
+    told = [f"those of {_some(names, 1)}: {reason}" for reason, names in by_reason.items()]
+    layers = "1 layer" if len(natural) == 1 else f"{len(natural)} layers"
+    return f"natural zeros in {layers}: {_some(told, 3, '; ')}"
+
+
+def _some(names: list[str], most: int = 3, between: str = ", ") -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - most
+    return between.join(names[:most]) + (f" and {more} more" if more > 0 else "")
