@@ -112,7 +112,7 @@ measure: $(FULL)
 
 # The audit's false positives and power, and the limits that follow; goes on where it stopped.
 rates: $(FULL)
-	$(BIN)/python -m calibration.rates --out results/audit/rates.json --install
+	$(LAUNCH) -m calibration.rates --out results/audit/rates.json --install
 
 card: $(FULL)
 	$(BIN)/python -m pages.model_card

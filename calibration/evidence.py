@@ -24,7 +24,7 @@ from conceptrevive.files import ASSETS
 from conceptrevive.unlearning.conceptprune import wanda_mask
 from conceptrevive.unlearning.recording import column_norms
 
-FIRST_SEED = 200  # the tests were made looking at seeds below
+FIRST_SEED = 300  # the tests were made looking at seeds below
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 

@@ -22,7 +22,7 @@ WINDOWS = (16, 64)  # entries side by side; a scale's reach is seldom shorter th
 #: Shares of a window's largest magnitude up to which entries count: floats are finer near 0.
 STRATA = (1.0, 0.25, 0.0625)
 
-LOOKED = 1 << 16  # entries looked at per kind of window
+LOOKED = 1 << 15  # entries looked at per kind of window
 
 NEIGHBOURS = 3  # representable numbers away that count as near
 

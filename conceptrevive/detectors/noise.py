@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import scipy.stats
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -18,6 +19,8 @@ SMALL = (0.01, 0.05, 0.1, 0.2)  # what "small" means, in units of the entry's ow
 FEWEST = 0.2  # variance that chance must give a count for the comparison to mean anything
 
 BULK = 0.3  # how far from a Gaussian's the share within half a spread may be
+
+CHANCE = 1e-6  # of a larger variance than is taken for sure
 
 FLOOR = -999.0  # log10 p below which nothing is told apart
 
@@ -52,7 +55,7 @@ def residuals(weight: Float[Tensor, "rows columns"], small: float, axis: int) ->
 
 def find_noise(weight: Float[Tensor, "rows columns"]) -> Evidence:
     """Small entries crowding into some columns, as noise fills leave them. Effect: excess variance
-    over p².
+    over p², a lower bound of it at 10⁻⁶, as matrices of few columns vary by chance.
 
     Rows and columns are scaled to unit spread, a few times in turn. Then the share of small entries
     is about the same in every column of a clean matrix; filled columns have more. Compared with
@@ -95,7 +98,8 @@ def _crowding(u: Float[Tensor, "rows columns"], small: float, axis: int) -> Evid
     log_p = min(0.0, chi2_tail(ratio, len(n) - 1) + math.log10(2 * len(SMALL)))
     if log_p == 0:
         return Evidence("noise")
-    effect = (float(n.var()) - expected) / (size * p) ** 2
+    sure = float(n.var()) * (len(n) - 1) / scipy.stats.chi2.isf(CHANCE, len(n) - 1)
+    effect = max(0.0, sure - expected) / (size * p) ** 2
     detail = {"small": small, "axis": axis, "ratio": ratio}
     return Evidence("noise", max(log_p, FLOOR), effect, detail)
 
