@@ -21,11 +21,12 @@ LAUNCH := OMP_NUM_THREADS=1 $(BIN)/accelerate launch $(if $(filter-out 1,$(PROCE
 
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test test-slow lint format sync notebooks book artwork train measure rates card pages bench solvers clean
+.PHONY: help demo test test-slow mutants lint format sync notebooks book artwork train measure rates card pages bench solvers clean
 
 help:
 	@echo "make demo       erase, revive and defend one concept; writes demo/demo.png and demo/demo.json"
 	@echo "make test       the tests (ARGS='-k name' narrows them); make test-slow runs the long ones"
+	@echo "make mutants    do the tests notice small faults in the package? writes results/mutants.json"
 	@echo "make lint       ruff, formatting, types, import contracts, notebook pairs; make format and make sync repair them"
 	@echo "make notebooks  run every notebook; make book renders them to build/book/_build/html"
 	@echo "make measure    measure the shipped model, every concept's erasing and revival; make card shows it in the book"
@@ -53,6 +54,11 @@ test: $(FULL)
 
 test-slow: $(FULL)
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# Small faults, one at a time, in a copy of the package: do its tests notice? Goes on where it stopped.
+mutants: $(FULL)
+	$(PIP) --editable '.[mutants]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m mutation $(ARGS)
 
 lint: $(FULL)
 	$(BIN)/ruff check .
