@@ -36,7 +36,10 @@ _HOMES = {
     "revival.positions": ("guess_masks", "zero_masks"),
     "revival.signs": ("retain_signs", "sign_accuracy"),
     "unlearning.conceptprune": ("locate",),
+    "unlearning.forget_it_all": ("locate_forget_it_all",),
     "unlearning.masks": ("MaskSet", "prune"),
+    "unlearning.salun": ("locate_salun",),
+    "unlearning.scissorhands": ("locate_scissorhands",),
 }
 
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -78,8 +81,11 @@ if TYPE_CHECKING:  # the same once more, for tools that read without running
     from conceptrevive.revival.signs import retain_signs as retain_signs
     from conceptrevive.revival.signs import sign_accuracy as sign_accuracy
     from conceptrevive.unlearning.conceptprune import locate as locate
+    from conceptrevive.unlearning.forget_it_all import locate_forget_it_all as locate_forget_it_all
     from conceptrevive.unlearning.masks import MaskSet as MaskSet
     from conceptrevive.unlearning.masks import prune as prune
+    from conceptrevive.unlearning.salun import locate_salun as locate_salun
+    from conceptrevive.unlearning.scissorhands import locate_scissorhands as locate_scissorhands
 
 
 def __getattr__(name: str) -> object:

@@ -19,9 +19,11 @@ from conceptrevive.cli.options import (
 )
 from conceptrevive.cli.output import progress, show
 from conceptrevive.cli.places import check_file, check_folder, holds, holds_keys
+from conceptrevive.cli.positions import matching
 from conceptrevive.concepts.defaults import PRESETS
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.evaluation.defaults import IMAGES
+from conceptrevive.unlearning.defaults import BY_GRADIENT, METHOD, METHODS
 
 if TYPE_CHECKING:
     from conceptrevive.concepts.concept import Concept
@@ -75,11 +77,30 @@ def run_locate(
     concept: ConceptName,
     out: Annotated[str, typer.Option(metavar="FILE", help="mask file to write (.safetensors)")],
     preset: Table = None,
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help=f"how: {', '.join(METHODS)}")
+    ] = METHOD,
     skill_ratio: Annotated[
-        float | None, typer.Option(help="share of each row; default: the concept's")
+        float | None,
+        typer.Option(
+            help="share of each row (conceptprune, forget-it-all); default: the concept's"
+        ),
     ] = None,
     tau: Annotated[
-        int | None, typer.Option(help="denoising steps to look at; default: the concept's")
+        int | None,
+        typer.Option(help="denoising steps to look at (as above); default: the concept's"),
+    ] = None,
+    ratio: Annotated[
+        float | None,
+        typer.Option(help="share of all weights (salun, scissorhands); default: the method's"),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="end of the layers' names, or with * and ? (not conceptprune); default: "
+            "the method's",
+        ),
     ] = None,
     as_json: AsJson = False,
     device: Device = None,
@@ -88,24 +109,26 @@ def run_locate(
     seed: LocateSeed = 0,
 ) -> None:
     """Find the weights of a concept."""
-    from conceptrevive.unlearning.conceptprune import locate
+    from conceptrevive.models.layers import linear_layers
+    from conceptrevive.unlearning.locators import locator
     from conceptrevive.unlearning.masks import FORMAT
 
+    settings = {"skill_ratio": skill_ratio, "tau": tau, "ratio": ratio, "layers": layers}
+    find = locator(method, **settings)
     check_file("--out", out, is_ours=holds(FORMAT.encode()), what="mask file")
-    chosen, pipe = _load(model, concept, preset, device, revision, variant)
-    with progress(f"locate {chosen.name}", 2 * len(chosen.target_prompts)) as update:
-        masks = locate(
-            pipe,
-            chosen,
-            skill_ratio=skill_ratio,
-            tau=tau,
-            seed=seed,
-            progress=lambda n: update(advance=n),
-        )
+    by_gradient = method in BY_GRADIENT
+    chosen, pipe = _load(model, concept, preset, device, revision, variant, single=by_gradient)
+    given: dict[str, Any] = {n: v for n, v in settings.items() if v is not None}
+    if layers is not None:
+        given["layers"] = list(matching(linear_layers(pipe), layers))
+    total = None if by_gradient else 2 * len(chosen.target_prompts)
+    with progress(f"locate {chosen.name}", total) as update:
+        masks = find(pipe, chosen, seed=seed, progress=lambda n: update(advance=n), **given)
     masks.save(out)
     result = {
         "concept": chosen.name,
         "out": out,
+        "method": method,
         "skill_ratio": masks.skill_ratio,
         "tau": masks.tau,
         "seed": seed,
@@ -170,8 +193,15 @@ def _load(
     device: str | None,
     revision: str | None,
     variant: str | None,
+    single: bool = False,
 ) -> tuple[Concept, Any]:
-    """The concept and the pipeline; without `preset` that of the table meant for such a model."""
+    """The concept and the pipeline; without `preset` that of the table meant for such a model.
+
+    Args:
+        single: load in float32 on a GPU too.
+    """
+    import torch
+
     from conceptrevive.concepts.presets import get_concept
     from conceptrevive.models.generation import picture_size
     from conceptrevive.models.pipeline import load_pipeline
@@ -185,7 +215,8 @@ def _load(
             errors.append(e)
     if not found:  # the table that has a near name says most
         raise next((e for e in errors if "did you mean" in str(e)), errors[0])
-    pipe = load_pipeline(model, device=device, revision=revision, variant=variant)
+    dtype = torch.float32 if single else None
+    pipe = load_pipeline(model, device=device, dtype=dtype, revision=revision, variant=variant)
     size = picture_size(pipe)
     table = preset or ("pocket" if size <= 64 else "paper")
     if table not in found:

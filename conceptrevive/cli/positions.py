@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from conceptrevive.cli.output import complain
 from conceptrevive.errors import ConceptReviveError
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from conceptrevive.checkpoints.contents import Checkpoint
-    from conceptrevive.checkpoints.layers import Place
     from conceptrevive.models.weights import Weights
     from conceptrevive.revival.natural import ZeroReport
     from conceptrevive.unlearning.masks import MaskSet
 
 WHERE = "conceptrevive revive"
+
+Layer = TypeVar("Layer")
 
 
 def guessed(checkpoint: Checkpoint, share: float, pattern: str | None) -> MaskSet:
@@ -34,7 +35,7 @@ def guessed(checkpoint: Checkpoint, share: float, pattern: str | None) -> MaskSe
     if pattern is None:
         chosen = find_layers(checkpoint, candidate_names(checkpoint))
     else:
-        chosen = _matching(all_layers(checkpoint), pattern)
+        chosen = matching(all_layers(checkpoint), pattern)
     where = guess_masks(dict(each_matrix(chosen)), share)
     if where.count == 0:
         raise ConceptReviveError(
@@ -54,7 +55,7 @@ def left_zeros(checkpoint: Checkpoint, pattern: str | None) -> MaskSet:
     from conceptrevive.checkpoints.naming import layer_kind
     from conceptrevive.revival.natural import tell_zeros
 
-    chosen = _matching(all_layers(checkpoint), pattern)
+    chosen = matching(all_layers(checkpoint), pattern)
     report = tell_zeros(each_matrix(chosen), layer_kind)
     unseen = [f"{n} ({p.entry.dtype})" for n, p in chosen.items() if unreadable(p)]
     unseen += [f"{name} (pickles only)" for name in checkpoint.closed]
@@ -83,8 +84,11 @@ def with_survivors(weights: Weights, masks: Mapping[str, Tensor]) -> dict[str, T
     return known
 
 
-def _matching(layers: Mapping[str, Place], pattern: str | None) -> dict[str, Place]:
-    """Layers whose name ends with `pattern`, or matches it with * and ?."""
+def matching(layers: Mapping[str, Layer], pattern: str | None) -> dict[str, Layer]:
+    """Layers whose name ends with `pattern`, or matches it with * and ?.
+
+    Raises ConceptReviveError where there is none.
+    """
     if pattern is None:
         return dict(layers)
     found = {n: p for n, p in layers.items() if n.endswith(pattern) or fnmatchcase(n, pattern)}

@@ -87,6 +87,26 @@ def candidate_layers(
     return chosen
 
 
+def linear_layers(model: Model, names: Iterable[str] | None = None) -> dict[str, nn.Linear]:
+    """The denoiser's linear layers in `names`, else all of them, keyed by module name.
+
+    Raises ConceptReviveError as `candidate_layers` does, and where `names` has none.
+    """
+    if names is None:
+        modules = named_modules(denoiser(model))
+        # An adapter around a linear layer is named, and refused, not its inner part.
+        adapted = tuple(f"{n}." for n, m in modules.items() if hasattr(m, "base_layer"))
+        names = [
+            n
+            for n, m in modules.items()
+            if (isinstance(m, nn.Linear) and not n.startswith(adapted)) or f"{n}." in adapted
+        ]
+    chosen = candidate_layers(model, names)
+    if not chosen:
+        raise ConceptReviveError("layers has no names: give some, or None for every linear layer")
+    return chosen
+
+
 def _left_out(modules: dict[str, nn.Module], found: dict[str, nn.Linear]) -> str:
     """Feed-forward outputs not in `found`, e.g. `single_transformer_blocks.*.proj_out (38)`."""
     counts: Counter[str] = Counter()

@@ -120,15 +120,21 @@ class ColumnNormFitter:
 
 
 @contextmanager
+def uncompiled() -> Iterator[None]:
+    """Within the block networks run as if they were not compiled, where torch can do that (2.6 on).
+
+    A compiled network calls no hooks that it was compiled without.
+    """
+    stance: Any = getattr(torch.compiler, "set_stance", None)
+    with stance("force_eager") if stance else nullcontext():
+        yield
+
+
+@contextmanager
 def listening(
     layers: Mapping[str, nn.Module], hear: Callable[[str, Tensor], object]
 ) -> Iterator[None]:
-    """Within the block `hear(module name, input)` is called whenever one of `layers` runs.
-
-    A compiled network calls no hooks that it was compiled without, so meanwhile it runs as if it
-    were not compiled, where torch can do that (2.6 and later).
-    """
-    stance: Any = getattr(torch.compiler, "set_stance", None)
+    """Within the block `hear(module name, input)` is called whenever one of `layers` runs."""
 
     def hook(name: str, _layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         hear(name, args[0] if args else kwargs["input"])
@@ -138,7 +144,7 @@ def listening(
         for name, layer in layers.items():
             heard = partial(hook, name)
             handles.append(layer.register_forward_pre_hook(heard, with_kwargs=True))
-        with stance("force_eager") if stance else nullcontext():
+        with uncompiled():
             yield
     finally:
         for handle in handles:

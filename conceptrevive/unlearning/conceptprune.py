@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from conceptrevive.concepts.concept import Concept, Settings
-from conceptrevive.errors import (
-    ConceptReviveError,
-    expect,
-    expect_number,
-    expect_seed,
-    expect_whole,
-)
+from conceptrevive.concepts.concept import Concept
+from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.models.generation import fastest
 from conceptrevive.models.layers import candidate_layers
 from conceptrevive.models.precision import How
 from conceptrevive.models.protocol import TextToImage
-from conceptrevive.models.seeds import EVALUATION_SEED
+from conceptrevive.unlearning.draws import check_draws
 from conceptrevive.unlearning.masks import MaskSet
 from conceptrevive.unlearning.prompts import check_prompts
 from conceptrevive.unlearning.recording import column_norms
+from conceptrevive.unlearning.settings import check_rows, chosen_settings
 
 
 def locate(
@@ -63,15 +57,10 @@ def locate(
             was not seen at every step, or nothing found.
     """
     expect(concept, Concept, "concept", "give a Concept, as `get_concept(name)` returns")
-    s = _settings(concept, skill_ratio, tau, steps, guidance)
-    _check_draws(seed, batch_size)
+    s = chosen_settings(concept, skill_ratio, tau, steps, guidance)
+    check_draws(seed, batch_size)
     layers = candidate_layers(model)
-    for name, layer in layers.items():
-        if int(s.skill_ratio * layer.in_features) == 0:
-            raise ConceptReviveError(
-                f"skill_ratio {s.skill_ratio} selects no entry of {name}'s {layer.in_features} "
-                "columns: raise it"
-            )
+    check_rows(layers, s.skill_ratio)
     check_prompts(model, concept)
     norms = column_norms(
         model,
@@ -92,6 +81,7 @@ def locate(
         tau=s.tau,
         seed=int(seed),
         sampling=str(fastest(model) if autocast else How()),
+        method="conceptprune",
     )
     if masks.count == 0:
         raise ConceptReviveError(
@@ -99,47 +89,6 @@ def locate(
             "than for the base prompts; name the concept in the target prompts alone"
         )
     return masks
-
-
-def _settings(
-    concept: Concept,
-    skill_ratio: float | None,
-    tau: int | None,
-    steps: int | None,
-    guidance: float | None,
-) -> Settings:
-    """The concept's settings with those that are given, checked."""
-    own = concept.settings
-    ratio = own.skill_ratio if skill_ratio is None else skill_ratio
-    tau = own.tau if tau is None else tau
-    steps = own.steps if steps is None else steps
-    guidance = own.guidance if guidance is None else guidance
-    expect_number(ratio, "skill_ratio")
-    expect_whole(tau, "tau")
-    expect_whole(steps, "steps")
-    expect_number(guidance, "guidance")
-    if not 0 < ratio <= 1:
-        raise ConceptReviveError(f"skill_ratio is {ratio}: it is a share of each row, in (0, 1]")
-    if not 1 <= tau <= steps:
-        raise ConceptReviveError(
-            f"tau is {tau}: it counts denoising steps, from 1 to the {steps} taken"
-        )
-    if not math.isfinite(guidance):
-        raise ConceptReviveError(f"guidance is {guidance}: it is a finite number, such as 7.5")
-    return Settings(
-        skill_ratio=float(ratio), tau=int(tau), steps=int(steps), guidance=float(guidance)
-    )
-
-
-def _check_draws(seed: int, batch_size: int) -> None:
-    expect_seed(seed)
-    expect_whole(batch_size, "batch_size")
-    if seed >= EVALUATION_SEED:
-        raise ConceptReviveError(
-            f"seed is {seed}: from {EVALUATION_SEED} on seeds belong to evaluations"
-        )
-    if batch_size < 1:
-        raise ConceptReviveError(f"batch_size is {batch_size}: it must be at least 1")
 
 
 def concept_masks(

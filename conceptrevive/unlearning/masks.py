@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import NoneType
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from conceptrevive.version import version
 FORMAT = "conceptrevive-masks-1"
 
 #: What a mask file says about its masks, besides the format.
-NOTES = ("concept", "skill_ratio", "tau", "seed", "sampling", "version")
+NOTES = ("concept", "skill_ratio", "tau", "seed", "sampling", "method", "version")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +32,10 @@ class MaskSet(Mapping[str, Tensor]):
     """Which weights a concept's pruning zeroes: {module name: bool (rows, columns)}, True = pruned.
 
     Attributes:
-        concept, skill_ratio, tau, seed, version: what `locate` was given, and which version it was.
+        concept, skill_ratio, tau, seed, version: what `locate` was given, and which version it was;
+            None where a method has no such setting.
         sampling: the way of drawing, see `precision.NAMES`.
+        method: the locator, see `locators.LOCATORS`; None for masks of other origin.
 
     Raises:
         ConceptReviveError: a mask that is no boolean matrix, or a note of the wrong type or range.
@@ -44,6 +47,7 @@ class MaskSet(Mapping[str, Tensor]):
     tau: int | None = None
     seed: int | None = None
     sampling: str | None = None
+    method: str | None = None
     version: str = field(default_factory=version)
 
     def __post_init__(self) -> None:
@@ -55,8 +59,9 @@ class MaskSet(Mapping[str, Tensor]):
                 )
         for note in ("concept", "version"):
             expect(getattr(self, note), str, note, "give text")
-        if self.sampling is not None:
-            expect(self.sampling, str, "sampling", "give one of `precision.NAMES`")
+        optional = (str, NoneType)
+        expect(self.sampling, optional, "sampling", "give one of `precision.NAMES`")
+        expect(self.method, optional, "method", "give a locator's name, e.g. 'salun'")
         if self.skill_ratio is not None:
             expect_number(self.skill_ratio, "skill_ratio")
             if not 0 < self.skill_ratio <= 1:
@@ -115,7 +120,7 @@ class MaskSet(Mapping[str, Tensor]):
             out[name] = how(a, b)
         shared: dict[str, Any] = {
             k: getattr(self, k) if getattr(self, k) == getattr(other, k) else None
-            for k in ("skill_ratio", "tau", "seed", "sampling")
+            for k in ("skill_ratio", "tau", "seed", "sampling", "method")
         }
         return replace(self, masks=out, concept=f"{self.concept} {sign} {other.concept}", **shared)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -49,6 +49,7 @@ def column_norms(
     steps: int,
     guidance: float,
     seed: int,
+    names: Iterable[str] | None = None,
     batch_size: int = 16,
     autocast: bool = False,
     progress: Callable[[int], object] | None = None,
@@ -60,6 +61,7 @@ def column_norms(
     Args:
         groups: equally many prompts each (target prompts, base prompts), denoised in the same
             batches.
+        names: of the layers to look at; None takes ConceptPrune's candidates.
         batch_size: pictures denoised at a time, at least one of each group.
         autocast: draw in the way that a short timing found fastest; else in the model's own
             precision and layout.
@@ -69,7 +71,7 @@ def column_norms(
     Raises:
         ConceptReviveError: the pipeline cannot draw so, or a layer was not seen at every step.
     """
-    layers = candidate_layers(model)
+    layers = candidate_layers(model, names)
     fitter = ColumnNormFitter(layers, tau, len(groups))
     at_a_time = max(1, batch_size // len(groups))
     # Before anything is heard: the timing draws, and nothing but the prompts may be recorded.

@@ -1,0 +1,223 @@
+"""The denoiser as a function of some of its weights: what it predicts, and how far it is off.
+
+What a pipeline hands its denoiser besides picture and time (the encoded prompt, sizes, guidance)
+is taken from the pipeline at work, so that every family of models is prompted in its own way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.func import functional_call
+
+from conceptrevive.errors import ConceptReviveError, expect_number
+from conceptrevive.models.calling import run_pipeline
+from conceptrevive.models.layers import denoiser, linear_layers
+from conceptrevive.models.protocol import TextToImage
+from conceptrevive.models.weights import Weights
+from conceptrevive.unlearning.activations import uncompiled
+from conceptrevive.unlearning.examples import Examples
+from conceptrevive.unlearning.gradients import Loss
+from conceptrevive.unlearning.noising import noise_levels
+
+#: What denoisers call the noisy picture.
+_PICTURE = ("sample", "hidden_states")
+
+#: Arguments of a denoiser's call, without picture and time.
+_Call = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Pictures, each at a noise level and with noise of its own, and their prompts."""
+
+    latents: Float[Tensor, "pictures channels height width"]
+    level: Int[Tensor, " pictures"]
+    noise: Float[Tensor, "pictures channels height width"]
+    prompts: tuple[str, ...]
+
+
+def check_guidance(guidance: float) -> None:
+    """Raise ConceptReviveError unless `guidance` is a finite number from 0 up."""
+    expect_number(guidance, "guidance")
+    if not (math.isfinite(guidance) and guidance >= 0):
+        raise ConceptReviveError(
+            f"guidance is {guidance}: give 0 for the prompt's prediction alone, or a number above "
+            "it, such as 7.5"
+        )
+
+
+class NoisePredictor:
+    """A pipeline's denoiser as a function of the weights of chosen layers.
+
+    The model itself is never changed: weights are handed in with each call.
+
+    Args:
+        layers: module names of linear layers; None takes all of them.
+
+    Attributes:
+        weights: copies of the chosen layers' weights, {module name: (rows, columns)}.
+        levels: the noise levels that the model was trained on.
+
+    Raises:
+        ConceptReviveError: a layer cannot be chosen, or the model cannot be differentiated.
+    """
+
+    def __init__(self, model: TextToImage, layers: Iterable[str] | None = None) -> None:
+        self.model, self.net = model, denoiser(model)
+        chosen = linear_layers(model, layers)
+        self.weights: Weights = {n: m.weight.detach().clone() for n, m in chosen.items()}
+        self.levels = noise_levels(getattr(model, "scheduler", None))
+        named = {id(p): n for n, p in self.net.named_parameters(remove_duplicate=False)}
+        self._parameters = {n: named[id(m.weight)] for n, m in chosen.items()}
+        weight = next(iter(self.weights.values()))
+        self._device, self._dtype = weight.device, weight.dtype
+        self._calls: dict[str, tuple[_Call, _Call | None]] = {}
+        if hasattr(self.net, "_hf_hook"):
+            raise ConceptReviveError(
+                f"the {type(self.net).__name__} is offloaded, and gradients need it in one place: "
+                "call pipe.remove_all_hooks() and pipe.to(device)"
+            )
+        if self._dtype == torch.float16:
+            raise ConceptReviveError(
+                f"the {type(self.net).__name__} is float16, in which gradients vanish: "
+                "load the model with dtype=torch.float32 or torch.bfloat16"
+            )
+
+    def batches(self, examples: Examples, size: int, source: torch.Generator) -> list[Batch]:
+        """All examples once, with noise that does not depend on the size of the batches."""
+        level, noise = self.levels.draw(examples.latents, source)
+        return [
+            Batch(
+                examples.latents[i : i + size],
+                level[i : i + size],
+                noise[i : i + size],
+                examples.prompts[i : i + size],
+            )
+            for i in range(0, len(examples.prompts), size)
+        ]
+
+    def noisy(self, batch: Batch) -> Float[Tensor, "pictures channels height width"]:
+        """The batch's pictures with their noise."""
+        return self.levels.noisy(batch.latents, batch.level, batch.noise)
+
+    def predict(
+        self,
+        weights: Mapping[str, Float[Tensor, "rows columns"]],
+        batch: Batch,
+        guidance: float = 0.0,
+        prompts: Sequence[str] | None = None,
+    ) -> Float[Tensor, "pictures channels height width"]:
+        """What the denoiser predicts from the noisy pictures, in float32.
+
+        Args:
+            guidance: g of (1 + g) · prediction for the prompt − g · prediction for none, as SalUn
+                and Scissorhands weight them (a pipeline's `guidance_scale` is 1 + g).
+            prompts: None takes the batch's own.
+        """
+        noisy = self.noisy(batch)
+        calls = [self._call(prompt) for prompt in (batch.prompts if prompts is None else prompts)]
+        out = self._run(weights, noisy, batch.level, [told for told, _ in calls])
+        if guidance == 0:
+            return out
+        untold = [without for _, without in calls if without is not None]
+        if len(untold) < len(calls):
+            raise ConceptReviveError(
+                f"{type(self.model).__name__} draws without classifier-free guidance: "
+                "set guidance to 0"
+            )
+        return (1 + guidance) * out - guidance * self._run(weights, noisy, batch.level, untold)
+
+    def losses(
+        self,
+        weights: Mapping[str, Float[Tensor, "rows columns"]],
+        batch: Batch,
+        guidance: float = 0.0,
+    ) -> Float[Tensor, " pictures"]:
+        """Mean squared error of the prediction, the model's own training loss, per picture."""
+        wanted = self.levels.target(batch.latents, batch.level, batch.noise).to(self._device)
+        out = self.predict(weights, batch, guidance)
+        return (out - wanted).square().flatten(1).mean(1)
+
+    def summed_losses(
+        self,
+        batches: Iterable[Batch],
+        guidance: float = 0.0,
+        progress: Callable[[int], object] | None = None,
+    ) -> Iterator[Loss]:
+        """One function of the weights per batch: the sum of its pictures' losses."""
+        for batch in batches:
+            yield partial(self._summed, batch, guidance)
+            if progress:
+                progress(len(batch.prompts))
+
+    def _summed(self, batch: Batch, guidance: float, weights: Mapping[str, Tensor]) -> Tensor:
+        return self.losses(weights, batch, guidance).sum()
+
+    def _run(
+        self, weights: Mapping[str, Tensor], noisy: Tensor, level: Tensor, calls: Sequence[_Call]
+    ) -> Tensor:
+        given = {self._parameters[n]: w.to(self._dtype) for n, w in weights.items()}
+        picture = next(name for name in _PICTURE if name in signature(self.net.forward).parameters)
+        arguments = _joined(calls) | {
+            picture: noisy.to(self._device, self._dtype),
+            "timestep": self.levels.times[level].to(self._device),
+        }
+        with uncompiled():
+            out = functional_call(self.net, given, kwargs=arguments, strict=False)[0]
+        # Some predict a variance too, in further channels.
+        predicted: Tensor = out[:, : noisy.shape[1]].float()
+        return predicted
+
+    def _call(self, prompt: str) -> tuple[_Call, _Call | None]:
+        if prompt not in self._calls:
+            self._calls[prompt] = self._heard(prompt)
+        return self._calls[prompt]
+
+    @torch.no_grad()
+    def _heard(self, prompt: str) -> tuple[_Call, _Call | None]:
+        """The denoiser's call for a prompt, and for none if the pipeline guides."""
+        heard: list[_Call] = []
+
+        def hear(_net: object, args: tuple[Any, ...], kwargs: _Call) -> None:
+            heard.append(dict(signature(self.net.forward).bind(*args, **kwargs).arguments))
+
+        handle = self.net.register_forward_pre_hook(hear, with_kwargs=True)
+        try:
+            with uncompiled():
+                run_pipeline(self.model, [prompt], [0], steps=1, guidance=2.0, output_type="latent")
+        finally:
+            handle.remove()
+        call = heard[0]
+        halves = len(call[next(name for name in _PICTURE if name in call)])
+        rows = [_row(call, i, halves) for i in range(halves)]
+        return rows[-1], rows[0] if halves == 2 else None
+
+
+def _row(value: Any, index: int, of: int) -> Any:
+    """One picture's part of a denoiser's arguments."""
+    if isinstance(value, Tensor):
+        return value[index : index + 1] if value.ndim and len(value) == of else value
+    if isinstance(value, dict):
+        return {k: _row(v, index, of) for k, v in value.items()}
+    return [_row(v, index, of) for v in value] if isinstance(value, list) else value
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    """`_row`'s parts together again."""
+    first = values[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(values)) if first.ndim and len(first) == 1 else first
+    if isinstance(first, dict):
+        return {k: _joined([v[k] for v in values]) for k in first}
+    if isinstance(first, list):
+        return [_joined(parts) for parts in zip(*values, strict=True)]
+    return first

@@ -1,0 +1,149 @@
+"""Pictures to learn from, of the concept and of the rest: the model draws them unless given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from conceptrevive.concepts.concept import Concept
+from conceptrevive.errors import ConceptReviveError, expect, expect_whole
+from conceptrevive.models.calling import latent_size
+from conceptrevive.models.generation import generate
+from conceptrevive.models.protocol import TextToImage
+from conceptrevive.unlearning.draws import CONCEPT_PICTURES, RETAINED_PICTURES, picture_seeds
+
+#: How many the model is to draw, or (picture, its prompt) each.
+Pictures: TypeAlias = int | Sequence[tuple[Image.Image, str]]
+
+#: Pictures of a concept, and of the rest, where no others are asked for.
+COUNT = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Pictures as the autoencoder encodes them, each with its prompt."""
+
+    latents: Float[Tensor, "pictures channels height width"]
+    prompts: tuple[str, ...]
+
+    def batch(self, first: int, size: int) -> Examples:
+        """`size` of them from the `first` on, again from the start after the last."""
+        rows = [(first + i) % len(self.prompts) for i in range(size)]
+        return Examples(self.latents[rows], tuple(self.prompts[i] for i in rows))
+
+
+def concept_examples(
+    model: TextToImage,
+    concept: Concept,
+    pictures: Pictures = COUNT,
+    *,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> Examples:
+    """Pictures of the concept: of its target prompts in turn, or those given.
+
+    Raises ConceptReviveError for pictures of a wrong kind, and as `generate` does.
+    """
+    seeded = (seed, CONCEPT_PICTURES)
+    return _examples(model, concept, concept.target_prompts, pictures, seeded, progress)
+
+
+def retained_examples(
+    model: TextToImage,
+    concept: Concept,
+    pictures: Pictures = COUNT,
+    *,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> Examples:
+    """Pictures of the rest: of `retained_prompts` in turn, or those given.
+
+    Raises ConceptReviveError for pictures of a wrong kind, and as `generate` does.
+    """
+    seeded = (seed, RETAINED_PICTURES)
+    return _examples(model, concept, retained_prompts(concept), pictures, seeded, progress)
+
+
+def retained_prompts(concept: Concept) -> tuple[str, ...]:
+    """Prompts of what is to be retained; the base prompts of a concept that names nothing."""
+    return tuple(p.prompt for p in concept.retained) or concept.base_prompts
+
+
+def _examples(
+    model: TextToImage,
+    concept: Concept,
+    prompts: Sequence[str],
+    pictures: Pictures,
+    seeded: tuple[int, int],
+    progress: Callable[[int], object] | None,
+) -> Examples:
+    if isinstance(pictures, Sequence):
+        given = _checked(pictures)
+        return Examples(encoded(model, [p for p, _ in given]), tuple(text for _, text in given))
+    expect_whole(pictures, "pictures")
+    if pictures < 1:
+        raise ConceptReviveError(f"pictures is {pictures}: draw at least one")
+    asked = [prompts[i % len(prompts)] for i in range(int(pictures))]
+    images = generate(
+        model,
+        asked,
+        seed=picture_seeds(*seeded, len(asked)),
+        steps=concept.settings.steps,
+        guidance=concept.settings.guidance,
+        autocast=False,
+        progress=progress,
+    )
+    return Examples(encoded(model, images), tuple(asked))
+
+
+def _checked(pictures: Sequence[object]) -> list[tuple[Image.Image, str]]:
+    out = []
+    remedy = "give a whole number, or a list of (PIL image, prompt)"
+    expect(pictures, (list, tuple), "pictures", remedy)
+    for i, pair in enumerate(pictures):
+        expect(pair, tuple, f"pictures[{i}]", remedy)
+        image, prompt = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, None)
+        if not (isinstance(image, Image.Image) and isinstance(prompt, str)):
+            raise ConceptReviveError(f"pictures[{i}] is no (PIL image, prompt): {remedy}")
+        out.append((image, prompt))
+    if not out:
+        raise ConceptReviveError("pictures is empty: give at least one, with its prompt")
+    return out
+
+
+@torch.no_grad()
+def encoded(
+    model: TextToImage, images: Sequence[Image.Image], batch_size: int = 16
+) -> Float[Tensor, "pictures channels height width"]:
+    """Latents of pictures in float32 on the CPU: the middle of what the autoencoder says.
+
+    Pictures of another size are scaled to the model's.
+
+    Raises ConceptReviveError where the denoiser does not work on such latents.
+    """
+    pipe: Any = model
+    height, width = (
+        side * int(getattr(model, "vae_scale_factor", 8)) for side in latent_size(model)
+    )
+    vae: Any = getattr(pipe, "vae", None)
+    if not hasattr(getattr(vae, "config", None), "scaling_factor"):
+        raise ConceptReviveError(
+            f"{type(model).__name__} has no autoencoder with a scaling_factor: pictures cannot be "
+            "turned into what its denoiser takes; a Stable Diffusion pipeline can be trained"
+        )
+    parts = []
+    for first in range(0, len(images), batch_size):
+        some = [image.convert("RGB") for image in images[first : first + batch_size]]
+        pixels = pipe.image_processor.preprocess(some, height=height, width=width)
+        found = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
+        parts.append(found.float().cpu())
+    config = vae.config
+    return (torch.cat(parts) - (getattr(config, "shift_factor", None) or 0.0)) * float(
+        config.scaling_factor
+    )

@@ -1,0 +1,60 @@
+"""`locate` by other methods, on layers chosen by pattern."""
+
+import json
+
+import pytest
+
+import conceptrevive as cr
+from conceptrevive.cli import main
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def concept_file(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "name: own\ntarget_prompts: [a cat in a room]\nbase_prompts: [a room]\n"
+        "settings: {skill_ratio: 0.1, tau: 1, steps: 1, guidance: 2.0}\n"
+    )
+    return path
+
+
+def argv(folder, concept_file, out, *more):
+    return [
+        *("locate", str(folder), "--concept", str(concept_file), "--out", str(out)),
+        *("--device", "cpu", *more),
+    ]
+
+
+def test_other_methods_write_masks_of_the_chosen_layers(
+    tiny_folder, concept_file, tmp_path, capsys
+):
+    out = tmp_path / "masks.safetensors"
+    more = ("--method", "salun", "--ratio", "0.1", "--layers", "attn2.to_v", "--json")
+    assert main(argv(tiny_folder, concept_file, out, *more)) == 0
+    told = json.loads(capsys.readouterr().out)
+    masks = cr.MaskSet.load(out)
+    assert (told["method"], masks.method) == ("salun", "salun")
+    assert len(masks) > 2 and all(name.endswith("attn2.to_v") for name in masks)
+    assert told["pruned"] == int(0.1 * sum(m.numel() for m in masks.values()))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--method", "scissors"), "method 'scissors' is unknown (did you mean 'scissorhands'?)"),
+        (("--method", "salun", "--tau", "3"), "tau is no setting of salun: it takes ratio, layers"),
+        (("--layers", "x"), "layers is no setting of conceptprune: it takes skill_ratio, tau"),
+        (("--method", "salun", "--layers", "x"), "--layers 'x' matches none of"),
+        (("--method", "salun", "--ratio", "0"), "ratio is 0.0: it is a share of all weights"),
+    ],
+)
+def test_methods_and_settings_that_there_are_not(
+    tiny_folder, concept_file, tmp_path, capsys, more, message
+):
+    out = tmp_path / "masks.safetensors"
+    assert main(argv(tiny_folder, concept_file, out, *more)) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err and shown.err.count("\n") == 1 and not shown.out
+    assert not out.exists()
