@@ -38,8 +38,8 @@ _HOMES = {
     "unlearning.conceptprune": ("locate",),
     "unlearning.forget_it_all": ("locate_forget_it_all",),
     "unlearning.masks": ("MaskSet", "prune"),
-    "unlearning.salun": ("locate_salun",),
-    "unlearning.scissorhands": ("locate_scissorhands",),
+    "unlearning.salun": ("locate_salun", "unlearn_salun"),
+    "unlearning.scissorhands": ("locate_scissorhands", "unlearn_scissorhands"),
 }
 
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -85,7 +85,9 @@ if TYPE_CHECKING:  # the same once more, for tools that read without running
     from conceptrevive.unlearning.masks import MaskSet as MaskSet
     from conceptrevive.unlearning.masks import prune as prune
     from conceptrevive.unlearning.salun import locate_salun as locate_salun
+    from conceptrevive.unlearning.salun import unlearn_salun as unlearn_salun
     from conceptrevive.unlearning.scissorhands import locate_scissorhands as locate_scissorhands
+    from conceptrevive.unlearning.scissorhands import unlearn_scissorhands as unlearn_scissorhands
 
 
 def __getattr__(name: str) -> object:

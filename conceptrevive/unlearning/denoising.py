@@ -81,6 +81,7 @@ class NoisePredictor:
         weight = next(iter(self.weights.values()))
         self._device, self._dtype = weight.device, weight.dtype
         self._calls: dict[str, tuple[_Call, _Call | None]] = {}
+        self._takes = torch.Size()
         if hasattr(self.net, "_hf_hook"):
             raise ConceptReviveError(
                 f"the {type(self.net).__name__} is offloaded, and gradients need it in one place: "
@@ -125,6 +126,12 @@ class NoisePredictor:
         """
         noisy = self.noisy(batch)
         calls = [self._call(prompt) for prompt in (batch.prompts if prompts is None else prompts)]
+        if noisy.shape[1:] != self._takes:
+            raise ConceptReviveError(
+                f"{type(self.net).__name__} works on {tuple(self._takes)}, and the autoencoder "
+                f"makes {tuple(noisy.shape[1:])} of a picture: a pipeline like Stable Diffusion's "
+                "can be trained"
+            )
         out = self._run(weights, noisy, batch.level, [told for told, _ in calls])
         if guidance == 0:
             return out
@@ -197,7 +204,8 @@ class NoisePredictor:
         finally:
             handle.remove()
         call = heard[0]
-        halves = len(call[next(name for name in _PICTURE if name in call)])
+        picture = call[next(name for name in _PICTURE if name in call)]
+        self._takes, halves = picture.shape[1:], len(picture)
         rows = [_row(call, i, halves) for i in range(halves)]
         return rows[-1], rows[0] if halves == 2 else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -12,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from conceptrevive.concepts.concept import Concept
-from conceptrevive.errors import ConceptReviveError, expect, expect_whole
+from conceptrevive.errors import ConceptReviveError, expect_whole
 from conceptrevive.models.calling import latent_size
 from conceptrevive.models.generation import generate
 from conceptrevive.models.protocol import TextToImage
@@ -50,8 +51,9 @@ def concept_examples(
 
     Raises ConceptReviveError for pictures of a wrong kind, and as `generate` does.
     """
-    seeded = (seed, CONCEPT_PICTURES)
-    return _examples(model, concept, concept.target_prompts, pictures, seeded, progress)
+    seeds = partial(picture_seeds, seed, CONCEPT_PICTURES)
+    check_pictures(pictures, "pictures")
+    return _examples(model, concept, concept.target_prompts, pictures, seeds, progress)
 
 
 def retained_examples(
@@ -66,8 +68,9 @@ def retained_examples(
 
     Raises ConceptReviveError for pictures of a wrong kind, and as `generate` does.
     """
-    seeded = (seed, RETAINED_PICTURES)
-    return _examples(model, concept, retained_prompts(concept), pictures, seeded, progress)
+    seeds = partial(picture_seeds, seed, RETAINED_PICTURES)
+    check_pictures(pictures, "retained")
+    return _examples(model, concept, retained_prompts(concept), pictures, seeds, progress)
 
 
 def retained_prompts(concept: Concept) -> tuple[str, ...]:
@@ -80,41 +83,40 @@ def _examples(
     concept: Concept,
     prompts: Sequence[str],
     pictures: Pictures,
-    seeded: tuple[int, int],
+    seeds: Callable[[int], list[int]],
     progress: Callable[[int], object] | None,
 ) -> Examples:
     if isinstance(pictures, Sequence):
-        given = _checked(pictures)
-        return Examples(encoded(model, [p for p, _ in given]), tuple(text for _, text in given))
-    expect_whole(pictures, "pictures")
-    if pictures < 1:
-        raise ConceptReviveError(f"pictures is {pictures}: draw at least one")
+        images = [image for image, _ in pictures]
+        return Examples(encoded(model, images), tuple(prompt for _, prompt in pictures))
     asked = [prompts[i % len(prompts)] for i in range(int(pictures))]
-    images = generate(
+    drawn = generate(
         model,
         asked,
-        seed=picture_seeds(*seeded, len(asked)),
+        seed=seeds(len(asked)),
         steps=concept.settings.steps,
         guidance=concept.settings.guidance,
         autocast=False,
         progress=progress,
     )
-    return Examples(encoded(model, images), tuple(asked))
+    return Examples(encoded(model, drawn), tuple(asked))
 
 
-def _checked(pictures: Sequence[object]) -> list[tuple[Image.Image, str]]:
-    out = []
-    remedy = "give a whole number, or a list of (PIL image, prompt)"
-    expect(pictures, (list, tuple), "pictures", remedy)
+def check_pictures(pictures: Pictures, name: str) -> None:
+    """Raise ConceptReviveError unless `pictures` is a number of them, or pictures with prompts."""
+    if not isinstance(pictures, Sequence) or isinstance(pictures, str):
+        expect_whole(pictures, name)
+        if pictures < 1:
+            raise ConceptReviveError(f"{name} is {pictures}: draw at least one")
+        return
+    if not pictures:
+        raise ConceptReviveError(f"{name} is empty: give at least one, with its prompt")
     for i, pair in enumerate(pictures):
-        expect(pair, tuple, f"pictures[{i}]", remedy)
         image, prompt = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, None)
         if not (isinstance(image, Image.Image) and isinstance(prompt, str)):
-            raise ConceptReviveError(f"pictures[{i}] is no (PIL image, prompt): {remedy}")
-        out.append((image, prompt))
-    if not out:
-        raise ConceptReviveError("pictures is empty: give at least one, with its prompt")
-    return out
+            raise ConceptReviveError(
+                f"{name}[{i}] is no (PIL image, prompt): give a whole number, or a list of these"
+            )
 
 
 @torch.no_grad()

@@ -1,25 +1,49 @@
-"""SalUn: the weights by which the loss on a concept's pictures changes most (Fan et al. 2024).
+"""SalUn: the weights by which a concept's loss changes most, and relabelling by them alone.
 
 Fan, Liu, Zhang, Wong, Wei, Liu: SalUn, ICLR 2024, with what its code for Stable Diffusion does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
+from types import NoneType
 
-from jaxtyping import Bool
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from conceptrevive.concepts.concept import Concept
 from conceptrevive.errors import expect
 from conceptrevive.models.precision import How, applied
 from conceptrevive.models.protocol import TextToImage
-from conceptrevive.unlearning.denoising import NoisePredictor, check_guidance
-from conceptrevive.unlearning.draws import NOISE, check_draws, generator
-from conceptrevive.unlearning.examples import COUNT, Examples, Pictures, concept_examples
-from conceptrevive.unlearning.gradients import check_ratio, summed_gradients, top_masks
+from conceptrevive.models.weights import Weights
+from conceptrevive.unlearning.denoising import Batch, NoisePredictor, check_guidance
+from conceptrevive.unlearning.draws import NOISE, TRAINING, check_draws, generator
+from conceptrevive.unlearning.examples import (
+    COUNT,
+    Examples,
+    Pictures,
+    concept_examples,
+    retained_examples,
+    retained_prompts,
+)
+from conceptrevive.unlearning.gradients import (
+    check_ratio,
+    gradients,
+    summed_gradients,
+    top_masks,
+)
 from conceptrevive.unlearning.masks import MaskSet
 from conceptrevive.unlearning.prompts import check_prompts
+from conceptrevive.unlearning.training import (
+    check_training,
+    expect_weight,
+    fitting_masks,
+    named_layers,
+    run_digest,
+    trained,
+)
 
 
 def locate_salun(
@@ -95,3 +119,112 @@ def salun_masks(
     losses = predictor.summed_losses(batches, guidance, progress)
     sums = summed_gradients(predictor.weights, losses)
     return top_masks({n: s.abs() for n, s in sums.items()}, ratio)
+
+
+def unlearn_salun(
+    model: TextToImage,
+    concept: Concept,
+    *,
+    masks: Mapping[str, Tensor] | None = None,
+    ratio: float = 0.5,
+    layers: Iterable[str] | None = None,
+    alpha: float = 0.5,
+    substitute: str | None = None,
+    pictures: Pictures = COUNT,
+    retained: Pictures = COUNT,
+    as_released: bool = False,
+    guidance: float = 7.5,
+    steps: int = 600,
+    lr: float = 1e-5,
+    seed: int = 0,
+    batch_size: int = 8,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Weights:
+    """Weights after SalUn: pictures of the concept are relabelled, and only what is located learns.
+
+    Each step lowers ‖ε(x_t, c) − ε(x_t, c′)‖² + α · the model's own loss on pictures of the rest;
+    ε(x_t, c′) is what the model itself, as it is by then, predicts for another prompt c′, and no
+    gradient goes through it. Adam without weight decay. Released: ratio 0.5, α 0.5 (0.1 by default
+    in its code), learning rate 1e-5, batches of 8, 5 epochs, which are about 600 steps.
+
+    Args:
+        model, concept, guidance, seed: see `locate_salun`; the model is left as it is.
+        masks: what may learn; None locates it with `ratio`, `layers` and `guidance`.
+        alpha: α, weight of the loss on the rest; without it the model forgets everything.
+        substitute: c′; None takes the first retained prompt, as the released code the next class.
+        pictures, retained: of the concept, and of the rest: how many the model draws, or your own,
+            each as (picture, prompt).
+        as_released: show the first batch of the concept's pictures at every step, as the released
+            code did until 2026; else the next one.
+        checkpoint: a file to keep the state in, and to go on from if it is there.
+        progress: called with the number of pictures drawn, and then of those learnt from.
+
+    Returns: {module name: matrix} of all chosen layers; what is not located is bit-equal. See
+        `swapped` and `write_weights`.
+
+    Raises:
+        ConceptReviveError: as `locate_salun` does; masks that do not fit or come with `layers`; a
+            checkpoint of another training.
+    """
+    check_training(steps, lr, checkpoint)
+    expect_weight(alpha, "alpha")
+    expect(substitute, (str, NoneType), "substitute", "give a prompt")
+    expect(concept, Concept, "concept", "give a Concept, as `get_concept(name)` returns")
+    check_ratio(ratio)
+    check_guidance(guidance)
+    check_draws(seed, batch_size)
+    check_prompts(model, concept)
+    other = substitute or retained_prompts(concept)[0]
+    with applied(model, How()):
+        predictor = NoisePredictor(model, named_layers(masks, layers))
+        shown = concept_examples(model, concept, pictures, seed=seed, progress=progress)
+        rest = retained_examples(model, concept, retained, seed=seed, progress=progress)
+        if masks is None:
+            masks = salun_masks(
+                predictor,
+                shown,
+                ratio=ratio,
+                guidance=guidance,
+                seed=seed,
+                batch_size=batch_size,
+                progress=progress,
+            )
+        learning = fitting_masks(predictor.weights, masks)
+
+        def gradients_at(step: int, at: Weights) -> Weights:
+            source = generator(seed, TRAINING + step)
+            first = step * batch_size
+            batch = shown.batch(0 if as_released else first, batch_size)
+            (forget,) = predictor.batches(batch, batch_size, source)
+            (keep,) = predictor.batches(rest.batch(first, batch_size), batch_size, source)
+            loss = relabelling_loss(predictor, at, forget, other)
+            found = gradients(loss + alpha * predictor.losses(at, keep).mean(), at)
+            if progress:
+                progress(2 * batch_size)
+            return found
+
+        run = run_digest(
+            {**predictor.weights, **learning, "shown": shown.latents, "rest": rest.latents},
+            method="salun",
+            prompts=[shown.prompts, rest.prompts, other],
+            settings=[alpha, as_released, lr, seed, batch_size],
+        )
+        return trained(
+            predictor.weights,
+            gradients_at,
+            steps=steps,
+            lr=lr,
+            masks=learning,
+            checkpoint=checkpoint,
+            run=run,
+        )
+
+
+def relabelling_loss(
+    predictor: NoisePredictor, weights: Mapping[str, Tensor], batch: Batch, substitute: str
+) -> Float[Tensor, ""]:
+    """Mean of ‖ε(x_t, c) − ε(x_t, c′)‖², without a gradient through the second."""
+    with torch.no_grad():
+        wanted = predictor.predict(weights, batch, prompts=[substitute] * len(batch.prompts))
+    return (predictor.predict(weights, batch) - wanted).square().mean()

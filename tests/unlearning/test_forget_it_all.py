@@ -63,7 +63,7 @@ def test_masks_equal_the_literal_reading(tiny):
     )
     assert set(found) == set(cr.candidate_layers(tiny))
     run = dict(tau=2, steps=2, guidance=2.0, seed=3)
-    for name, layer in cr.candidate_layers(tiny).items():
+    for name, layer in list(cr.candidate_layers(tiny).items())[:2]:
         norms = [
             [column_norms(tiny, [[p]], **run)[name][0].tolist() for p in prompts]
             for prompts in (CONCEPT.target_prompts, CONCEPT.base_prompts)
@@ -71,8 +71,6 @@ def test_masks_equal_the_literal_reading(tiny):
         expected = torch.tensor(literal_mask(layer.weight.tolist(), *norms, 0.1, 0.05))
         assert int((found[name] != expected).sum()) <= 2, name  # ties, and the last digits
         assert expected.any()
-        if name.startswith("mid_block"):
-            break
     assert (found.method, found.skill_ratio, found.tau) == ("forget-it-all", 0.05, 2)
 
 

@@ -1,4 +1,4 @@
-"""SalUn's masks against a slow literal reading, and what makes them an error."""
+"""SalUn's masks against a slow literal reading, the full method, and what makes an error."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 
 import conceptrevive as cr
+from conceptrevive.unlearning.denoising import NoisePredictor
 from conceptrevive.unlearning.draws import NOISE, generator
 from conceptrevive.unlearning.examples import concept_examples
+from conceptrevive.unlearning.salun import relabelling_loss
 from tests.unlearning.literal import CONCEPT, LAYERS, Literal, highest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -94,7 +96,7 @@ def test_every_linear_layer_unless_told(tiny):
         ({"pictures": 0}, "pictures is 0: draw at least one"),
         ({"pictures": 1.5}, "pictures is a float: give a whole number"),
         ({"pictures": []}, "pictures is empty: give at least one, with its prompt"),
-        ({"pictures": ["a cat"]}, r"pictures\[0\] is a str: give a whole number, or a list of \(P"),
+        ({"pictures": ["a cat"]}, r"pictures\[0\] is no \(PIL image, prompt\): give a whole"),
         ({"pictures": [("a", "cat")]}, r"pictures\[0\] is no \(PIL image, prompt\): give"),
     ],
 )
@@ -138,3 +140,75 @@ def test_models_that_cannot_be_differentiated_are_named(tiny):
     unet._hf_hook = object()
     with pytest.raises(cr.ConceptReviveError, match="offloaded, and gradients need it in one plac"):
         cr.locate_salun(changed(tiny, unet=unet), CONCEPT, **GIVEN)
+
+
+# --- the full method ------------------------------------------------------------------------------
+
+TRAINED = dict(layers=LAYERS, pictures=4, retained=4, guidance=0, steps=6, seed=4, batch_size=4)
+
+
+def forgetting(tiny, weights, substitute="a dog"):
+    """The relabelling loss on pictures and noise of another seed."""
+    predictor = NoisePredictor(tiny, LAYERS)
+    shown = concept_examples(tiny, CONCEPT, 4, seed=4)
+    (batch,) = predictor.batches(shown, 4, generator(9, NOISE))
+    with torch.no_grad():
+        return float(relabelling_loss(predictor, weights, batch, substitute))
+
+
+def test_relabelling_is_learnt_by_what_is_located_alone(tiny):
+    masks = cr.locate_salun(
+        tiny, CONCEPT, ratio=0.5, layers=LAYERS, pictures=4, guidance=0, seed=4, batch_size=4
+    )
+    before = cr.read_weights(tiny, LAYERS)
+    given = TRAINED | {"steps": 20, "lr": 3e-2, "alpha": 0}
+    out = cr.unlearn_salun(tiny, CONCEPT, **given)
+    assert list(out) == list(LAYERS)
+    for name, weight in out.items():
+        changed = weight != before[name]
+        assert not changed[~masks[name]].any(), "bit-equal where nothing was located"
+        assert not masks[name].any() or changed[masks[name]].float().mean() > 0.9
+    assert forgetting(tiny, out) < 0.7 * forgetting(tiny, before)
+    del given["layers"]
+    same = cr.unlearn_salun(tiny, CONCEPT, masks=masks, **given)
+    assert all(torch.equal(same[n], w) for n, w in out.items()), "located or given"
+    assert all(torch.equal(w, cr.read_weights(tiny, [n])[n]) for n, w in before.items())
+
+
+def test_a_stopped_training_goes_on(tiny, tmp_path):
+    short = TRAINED | {"steps": 2}
+    whole = cr.unlearn_salun(tiny, CONCEPT, **TRAINED)
+    half = tmp_path / "half.safetensors"
+    cr.unlearn_salun(tiny, CONCEPT, **short, checkpoint=half)
+    rest = cr.unlearn_salun(tiny, CONCEPT, **TRAINED, checkpoint=half)
+    assert all(torch.equal(rest[n], w) for n, w in whole.items())
+    with pytest.raises(cr.ConceptReviveError, match="is not of this training"):
+        cr.unlearn_salun(tiny, CONCEPT, **TRAINED | {"alpha": 0.1}, checkpoint=half)
+
+
+def test_the_loss_on_the_rest_is_weighted_by_alpha(tiny):
+    """One step of plain Adam moves each weight by lr against the sign of its gradient."""
+    given = TRAINED | {"steps": 1, "lr": 1e-3}
+    before = cr.read_weights(tiny, LAYERS)
+    steps = {
+        alpha: cr.unlearn_salun(tiny, CONCEPT, **given, ratio=1, alpha=alpha) for alpha in (0, 9)
+    }
+    name = LAYERS[0]
+    signs = {alpha: (out[name] - before[name]).sign() for alpha, out in steps.items()}
+    assert (signs[0] != signs[9]).float().mean() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"alpha": -1}, "alpha is -1: give 0 or more"),
+        ({"substitute": 3}, "substitute is a int: give a prompt"),
+        ({"steps": 0}, "steps is 0: train for at least one"),
+        ({"masks": {}}, "masks and layers exclude each other: masks name their layers"),
+        ({"retained": 0}, "retained is 0: draw at least one"),
+        ({"ratio": 0}, "ratio is 0: it is a share"),
+    ],
+)
+def test_settings_of_the_full_method(tiny, given, message):
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        cr.unlearn_salun(tiny, CONCEPT, **TRAINED | given)

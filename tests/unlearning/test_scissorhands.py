@@ -1,11 +1,14 @@
-"""Scissorhands' masks against a slow literal reading."""
+"""Scissorhands' masks against a slow literal reading, and the full method."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
 
 import conceptrevive as cr
+from conceptrevive.unlearning.denoising import NoisePredictor
 from conceptrevive.unlearning.draws import NOISE, generator
 from conceptrevive.unlearning.examples import concept_examples
 from conceptrevive.unlearning.scissorhands import snip_scores
@@ -68,3 +71,89 @@ def test_the_score_is_the_weight_times_the_gradient():
 def test_settings_of_a_wrong_kind(tiny, given, message):
     with pytest.raises(cr.ConceptReviveError, match=message):
         cr.locate_scissorhands(tiny, CONCEPT, **GIVEN | given)
+
+
+# --- the full method ------------------------------------------------------------------------------
+
+TRAINED = dict(
+    layers=LAYERS, ratio=0.05, pictures=4, retained=4, guidance=0, steps=6, seed=4, batch_size=4
+)
+
+
+def loss_on_the_concept(tiny, weights):
+    """On the pictures that were learnt from, with noise of another seed."""
+    predictor = NoisePredictor(tiny, LAYERS)
+    shown = concept_examples(tiny, CONCEPT, 4, seed=4)
+    (batch,) = predictor.batches(shown, 4, generator(9, NOISE))
+    with torch.no_grad():
+        return float(predictor.losses(weights, batch).mean())
+
+
+def test_the_concept_is_unlearnt(tiny):
+    before = cr.read_weights(tiny, LAYERS)
+    given = TRAINED | {"steps": 20, "lr": 3e-2, "forget": 5, "cap": math.inf}
+    out = cr.unlearn_scissorhands(tiny, CONCEPT, **given)
+    assert list(out) == list(LAYERS)
+    assert loss_on_the_concept(tiny, out) > 1.05 * loss_on_the_concept(tiny, before)
+    again = cr.unlearn_scissorhands(tiny, CONCEPT, **given)
+    assert all(torch.equal(again[n], w) for n, w in out.items())
+    assert all(torch.equal(w, cr.read_weights(tiny, [n])[n]) for n, w in before.items())
+
+
+def test_what_is_located_is_drawn_anew_where_it_was_asked_for(tiny):
+    """A learning rate next to nothing leaves the start as it was."""
+    masks = {n: torch.rand(w.shape) < 0.3 for n, w in cr.read_weights(tiny, LAYERS).items()}
+    given = {k: v for k, v in TRAINED.items() if k != "layers"} | {"steps": 1, "lr": 1e-12}
+    out = cr.unlearn_scissorhands(
+        tiny, CONCEPT, masks=masks, reinitialise=LAYERS[:1], **given, project=False
+    )
+    before = cr.read_weights(tiny, LAYERS)
+    for name in LAYERS:
+        moved = (out[name] - before[name]).abs() > 1e-6
+        assert not moved[~masks[name]].any()
+        assert moved[masks[name]].float().mean() == pytest.approx(
+            float(name == LAYERS[0]), abs=0.02
+        )
+
+
+def test_a_capped_loss_is_not_worsened(tiny):
+    given = TRAINED | {"steps": 1, "lr": 1e-3, "project": False}
+    capped = cr.unlearn_scissorhands(tiny, CONCEPT, **given, cap=0)
+    without = cr.unlearn_scissorhands(tiny, CONCEPT, **given, forget=0)
+    with_it = cr.unlearn_scissorhands(tiny, CONCEPT, **given, forget=9, cap=math.inf)
+    assert all(torch.equal(capped[n], w) for n, w in without.items())
+    assert any(not torch.equal(with_it[n], w) for n, w in without.items())
+
+
+def test_a_repair_that_would_relearn_is_turned_aside(tiny):
+    """With this seed what lowers the loss on the rest lowers the concept's too."""
+    given = TRAINED | {"steps": 1, "lr": 1e-3, "forget": 0, "seed": 0}
+    free, aside = (
+        cr.unlearn_scissorhands(tiny, CONCEPT, **given, project=project)
+        for project in (False, True)
+    )
+    assert any(not torch.equal(free[n], w) for n, w in aside.items())
+
+
+def test_a_stopped_repair_goes_on(tiny, tmp_path):
+    whole = cr.unlearn_scissorhands(tiny, CONCEPT, **TRAINED, lr=1e-3)
+    path = tmp_path / "state.safetensors"
+    given = dict(lr=1e-3, checkpoint=path)
+    cr.unlearn_scissorhands(tiny, CONCEPT, **TRAINED | {"steps": 2}, **given)
+    rest = cr.unlearn_scissorhands(tiny, CONCEPT, **TRAINED, **given)
+    assert all(torch.equal(rest[n], w) for n, w in whole.items())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"forget": -1}, "forget is -1: give 0 or more"),
+        ({"cap": math.nan}, "cap is nan: give 0 or more"),
+        ({"project": 1}, "project is a int: give True or False"),
+        ({"lr": 0}, "lr is 0: give a learning rate above 0"),
+        ({"reinitialise": ["x"]}, "reinitialise has 'x', of which there is no mask"),
+    ],
+)
+def test_settings_of_the_full_method(tiny, given, message):
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        cr.unlearn_scissorhands(tiny, CONCEPT, **TRAINED | given)
