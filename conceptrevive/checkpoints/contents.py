@@ -39,6 +39,11 @@ class Checkpoint:
     variant: str = ""
     closed: tuple[str, ...] = ()
 
+    @property
+    def is_pipeline(self) -> bool:
+        """Whether it has components, whose names stand before those of their layers."""
+        return is_pipeline(self.source)
+
 
 def open_checkpoint(
     model: str | os.PathLike[str],

@@ -49,7 +49,8 @@ class Edited:
 
     Attributes:
         weights: those written, {name: matrix}.
-        left_out: files of the source that were not copied, relative to it: other copies of weights.
+        left_out: files of the source that were not copied, relative to it: pickles, other copies of
+            weights.
     """
 
     weights: Weights

@@ -14,7 +14,7 @@ from conceptrevive.checkpoints.formats import AGAIN, CONVERT, PICKLES, refuse_pi
 from conceptrevive.checkpoints.headers import Header, quoted, read_header
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models.pipeline import POCKET, resolve
-from conceptrevive.models.variants import is_index, weight_copies
+from conceptrevive.models.variants import is_index, is_whole, listed, weight_copies
 
 #: Folders of a pipeline that hold its denoiser; the first that is there.
 DENOISERS = ("unet", "transformer")
@@ -96,18 +96,18 @@ def choose_variant(folder: Path, variant: str | None = None) -> str:
     Raises ConceptReviveError where there is no such variant, or several and none is the default.
     """
     there = weight_copies(folder)
-    names = ", ".join(v or "the default" for v in sorted(there))
     if variant is not None:
         if variant not in there:
             raise ConceptReviveError(
-                f"{folder} holds no variant {variant!r}: it holds {names or 'no weights'}"
+                f"{folder} holds no variant {variant!r}: it holds {listed(there)}"
             )
         return variant
     if "" in there or not there:
         return ""
     if len(there) > 1:
         raise ConceptReviveError(
-            f"{folder} holds weights only as the variants {names}: choose one with --variant"
+            f"{folder} holds weights only as the variants {listed(there)}: "
+            "choose one with --variant"
         )
     return next(iter(there))
 
@@ -126,17 +126,15 @@ def weight_files(source: Path, variant: str | None = None) -> list[Header]:
         return _read_shards(source) if is_index(source) else [read_header(source)]
     files = weight_copies(source).get(choose_variant(source, variant), [])
     indices = sorted(filter(is_index, files), key=lambda p: len(p.name))
-    whole = [p for p in files if p.name.startswith("diffusion_pytorch_model.") and p not in indices]
-    if indices and not (whole and "-of-" not in whole[0].name):
+    whole = [p for p in files if is_whole(p)]
+    if indices and not any(p.name.startswith("diffusion_pytorch_model.") for p in whole):
         return _read_shards(indices[0])
     if not files:
         raise ConceptReviveError(
             f"{source} holds no .safetensors weights: pickle files (.bin, .ckpt) are not read; "
             "save the model again with save_pretrained(…, safe_serialization=True)"
         )
-    default = source / "diffusion_pytorch_model.safetensors"
-    chosen = [default] if default in files else [p for p in files if p not in indices]
-    return [read_header(f) for f in chosen]
+    return [read_header(f) for f in whole[:1] or [p for p in files if p not in indices]]
 
 
 def _read_shards(index: Path) -> list[Header]:

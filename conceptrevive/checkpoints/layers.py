@@ -7,6 +7,8 @@ other components are named with the component's folder: `text_encoder/encoder.la
 from __future__ import annotations
 
 import os
+import warnings
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,7 +18,8 @@ from torch import Tensor
 
 from conceptrevive.checkpoints.contents import Checkpoint, open_checkpoint
 from conceptrevive.checkpoints.dtypes import BITS
-from conceptrevive.checkpoints.formats import AGAIN
+from conceptrevive.checkpoints.folders import DENOISERS
+from conceptrevive.checkpoints.formats import AGAIN, CONVERT
 from conceptrevive.checkpoints.headers import Entry, Header, quoted
 from conceptrevive.checkpoints.naming import (
     WEIGHT,
@@ -27,8 +30,11 @@ from conceptrevive.checkpoints.naming import (
 )
 from conceptrevive.checkpoints.tensors import read_tensor
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models.layers import CANDIDATES
+from conceptrevive.models.layers import CANDIDATES, outputs_left_out
 from conceptrevive.models.weights import Weights
+
+#: What is in the names of weights of any form: `….weight`, `….qweight`, `….weight_packed`, `….W_q`.
+PACKED = ("weight", "W_q")
 
 
 @dataclass(frozen=True)
@@ -47,12 +53,17 @@ def find_layers(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, Place
     call `text_model.encoder.layers.0`.
 
     Raises:
-        ConceptReviveError: a name that is not there, or in two files.
+        ConceptReviveError: a name that is not there, in two files, or given in both forms.
     """
     out: dict[str, Place] = {}
     for prefix, given in _by_part(checkpoint, names).items():
         there = _modules(checkpoint.parts.get(prefix, []))
         called = {n: n.removeprefix(prefix).removesuffix(WEIGHT) for n in given}
+        if twice := [n for n, times in Counter(called.values()).items() if times > 1]:
+            raise ConceptReviveError(
+                f"{prefix}{twice[0]} is named twice, with {WEIGHT!r} at its end and without: "
+                "name each layer once"
+            )
         match = match_names(called.values(), there)
         if absent := sorted(n for n in given if called[n] not in match):
             raise ConceptReviveError(_absent(checkpoint, absent[0], there))
@@ -89,13 +100,24 @@ def expect_whole(checkpoint: Checkpoint, names: Iterable[str]) -> None:
 
 
 def candidate_names(checkpoint: Checkpoint) -> list[str]:
-    """ConceptPrune's candidates in the denoiser (or the only part), in the order of the files."""
-    found = [n for n in _modules(checkpoint.parts[""]) if n.endswith(CANDIDATES)]
+    """ConceptPrune's candidates in the denoiser (or the only part), in the order of the files.
+
+    Feed-forward output layers that they leave out are named in a warning.
+    """
+    there = _modules(checkpoint.parts[""])
+    found = [n for n in there if n.endswith(CANDIDATES)]
     if not found:
-        layout = layout_remedy(_modules(checkpoint.parts[""]))
+        layout = layout_remedy(there)
         raise ConceptReviveError(
-            f"{checkpoint.source} has no feed-forward layer {CANDIDATES!r}: "
+            f"{checkpoint.source} has no feed-forward layer {' or '.join(CANDIDATES)}: "
             f"{layout or 'is it a diffusion transformer or UNet?'}"
+        )
+    shapes = {n: place.entry.shape for n, (place, *_) in there.items()}
+    if left_out := outputs_left_out(shapes, found):
+        warnings.warn(
+            f"candidates of {checkpoint.source} are the {len(found)} layers that end with "
+            f"{' or '.join(CANDIDATES)}; left out: {left_out}",
+            stacklevel=2,
         )
     return found
 
@@ -118,7 +140,7 @@ def is_matrix(place: Place) -> bool:
 
 def unreadable(place: Place) -> bool:
     """Whether a tensor is a layer's weight, by its name, but none that `read_layer` reads."""
-    return place.entry.name.endswith(WEIGHT) and not is_matrix(place)
+    return any(word in place.entry.name for word in PACKED) and not is_matrix(place)
 
 
 def each_matrix(layers: Mapping[str, Place]) -> Iterator[tuple[str, Tensor]]:
@@ -176,11 +198,12 @@ def read_candidates(
 
 
 def _by_part(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, list[str]]:
-    """Names by the prefix of their component."""
+    """Names by the prefix of their component; in what is no pipeline a "/" is part of a name."""
+    has_parts = checkpoint.is_pipeline
     out: dict[str, list[str]] = {}
     for name in names:
-        component, slash, _ = name.rpartition("/")
-        out.setdefault(component + slash, []).append(name)
+        component, slash, _ = name.partition("/")
+        out.setdefault(f"{component}/" if slash and has_parts else "", []).append(name)
     return out
 
 
@@ -203,8 +226,12 @@ def _only(checkpoint: Checkpoint, places: list[Place]) -> Place:
 
 
 def _absent(checkpoint: Checkpoint, name: str, there: Collection[str]) -> str:
-    component = name.rpartition("/")[0]
-    if component and f"{component}/" not in checkpoint.parts:
+    component, slash, layer = name.partition("/")
+    if slash and component in DENOISERS:
+        return f"{name}: layers of the denoiser go by their own names: call it {layer}"
+    if slash and component in checkpoint.closed:
+        return f"{name}: {checkpoint.source} has {component!r} as pickles, not read: {CONVERT}"
+    if slash and f"{component}/" not in checkpoint.parts:
         return f"{name}: {checkpoint.source} has no weights of a component {component!r}"
     layout = layout_remedy(there) or "locate on this model first"
     return f"{name}: {checkpoint.source} has no such layer: {layout}"

@@ -7,15 +7,25 @@ from collections.abc import Collection, Iterable
 #: How the name of a module's weight ends.
 WEIGHT = ".weight"
 
-#: How tensors begin that are not named as diffusers does → (by which code, what to do).
+#: What stands before the denoiser's names in a file of a whole model.
+LDM = "model.diffusion_model."
+
+#: How tensors begin, behind `LDM` or without it, that are not named as diffusers does → (by which
+#: code, what converts it).
 LAYOUTS = {
-    "model.diffusion_model.": ("the original Stable Diffusion (LDM)", "StableDiffusionPipeline"),
-    "diffusion_model.": ("ComfyUI", "UNet2DConditionModel"),
     "double_blocks.": ("the original Flux", "FluxTransformer2DModel"),
     "joint_blocks.": ("the original Stable Diffusion 3", "SD3Transformer2DModel"),
+    "conditioner.": ("the original Stable Diffusion XL", "StableDiffusionXLPipeline"),
+    "input_blocks.": ("the original Stable Diffusion (LDM)", "StableDiffusionPipeline"),
 }
 
+#: How names begin in parts of such files, which diffusers does not convert.
+BARE = ("diffusion_model.", "input_blocks.")
+
 ADAPTER = "lora_"
+
+#: Lists within a layer's own name: the number after them is not a block's.
+_WITHIN = ("net", "to_out")
 
 
 def match_names(names: Iterable[str], there: Collection[str]) -> dict[str, str]:
@@ -35,28 +45,39 @@ def match_names(names: Iterable[str], there: Collection[str]) -> dict[str, str]:
 
 def components_of(names: Iterable[str]) -> set[str]:
     """Components, beside the denoiser, that layers are of: "text_encoder" of "text_encoder/…"."""
-    return {name.rpartition("/")[0] for name in names if "/" in name}
+    return {name.partition("/")[0] for name in names if "/" in name}
 
 
 def layer_kind(name: str) -> str:
-    """What a layer is within its block: the end of its name, after the last number of a block.
+    """What a layer is in its list of blocks: that list's name, and its own after the number.
 
     `down_blocks.0.attentions.1.transformer_blocks.0.ff.net.2` and all others that end so are
-    `ff.net.2`.
+    `transformer_blocks.ff.net.2`.
     """
     parts = name.rpartition("/")[2].split(".")
-    inner = [i for i, part in enumerate(parts[:-2]) if part.isdigit()]
-    return ".".join(parts[inner[-1] + 1 :]) if inner else ".".join(parts)
+    blocks = [
+        i for i in range(1, len(parts) - 1) if parts[i].isdigit() and parts[i - 1] not in _WITHIN
+    ]
+    if not blocks:
+        return ".".join(parts)
+    return ".".join([parts[blocks[-1] - 1], *parts[blocks[-1] + 1 :]])
 
 
 def layout_remedy(names: Collection[str]) -> str:
     """What to do about a file whose tensors are not named as diffusers does; "" for others."""
+    if any(ADAPTER in name for name in names):
+        return "it is a LoRA, which adds to a model: fuse it into one, and give that"
+    if bare := next((n for n in names if n.startswith(BARE)), ""):
+        start = next(start for start in BARE if bare.startswith(start))
+        return (
+            f"its tensors are named as in parts of the original Stable Diffusion or of ComfyUI "
+            f"({start}…), which diffusers does not convert: give the file of the whole model, "
+            f"whose names begin with {LDM}"
+        )
     for start, (code, loader) in LAYOUTS.items():
-        if any(name.startswith(start) for name in names):
+        if any(name.startswith((start, LDM + start)) for name in names):
             return (
                 f"its tensors are named as by {code} ({start}…), so convert it with diffusers: "
                 f"{loader}.from_single_file(FILE).save_pretrained(FOLDER), and give the folder"
             )
-    if any(ADAPTER in name for name in names):
-        return "it is a LoRA, which adds to a model: fuse it into one, and give that"
     return ""

@@ -215,7 +215,7 @@ def _write(
         result["left_out"] = list(edited.left_out)
         complain(
             f"conceptrevive {note['operation']}",
-            f"left out of {out}, as they hold other copies of the weights: "
+            f"left out of {out}, as pickles or other copies of the weights: "
             f"{', '.join(edited.left_out)}",
         )
     return result

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from conceptrevive.checkpoints.contents import Checkpoint
+    from conceptrevive.checkpoints.layers import Place
     from conceptrevive.models.weights import Weights
     from conceptrevive.revival.natural import ZeroReport
     from conceptrevive.unlearning.masks import MaskSet
@@ -37,6 +38,9 @@ def guessed(checkpoint: Checkpoint, share: float, pattern: str | None) -> MaskSe
     else:
         chosen = matching(all_layers(checkpoint), pattern)
     where = guess_masks(dict(each_matrix(chosen)), share)
+    unseen = _unseen(checkpoint, chosen)
+    if not where:
+        raise ConceptReviveError(_no_matrix(checkpoint, unseen))
     if where.count == 0:
         raise ConceptReviveError(
             f"--guess {share} takes no weight of any row: give the share of a row that was pruned"
@@ -44,21 +48,22 @@ def guessed(checkpoint: Checkpoint, share: float, pattern: str | None) -> MaskSe
     complain(
         WHERE,
         f"a guess rewrites weights that were never pruned too: {where.count} weights of "
-        f"{len(where)} layers, listed below",
+        f"{_layers(len(where))}, listed below",
     )
+    if unseen:
+        complain(WHERE, f"not looked at: {_some(unseen)}")
     return where
 
 
 def left_zeros(checkpoint: Checkpoint, pattern: str | None) -> MaskSet:
     """The zeros that pruning left in any layer of any component; natural ones are named."""
-    from conceptrevive.checkpoints.layers import all_layers, each_matrix, unreadable
+    from conceptrevive.checkpoints.layers import all_layers, each_matrix
     from conceptrevive.checkpoints.naming import layer_kind
     from conceptrevive.revival.natural import tell_zeros
 
     chosen = matching(all_layers(checkpoint), pattern)
     report = tell_zeros(each_matrix(chosen), layer_kind)
-    unseen = [f"{n} ({p.entry.dtype})" for n, p in chosen.items() if unreadable(p)]
-    unseen += [f"{name} (pickles only)" for name in checkpoint.closed]
+    unseen = _unseen(checkpoint, chosen)
     if not report.masks:
         raise ConceptReviveError(_nothing(checkpoint, report, unseen))
     if report.natural:
@@ -84,15 +89,26 @@ def with_survivors(weights: Weights, masks: Mapping[str, Tensor]) -> dict[str, T
     return known
 
 
+def _unseen(checkpoint: Checkpoint, layers: Mapping[str, Place]) -> list[str]:
+    """Layers, and components, whose weights cannot be looked at, each with the reason."""
+    from conceptrevive.checkpoints.layers import unreadable
+
+    unseen = [f"{n} ({p.entry.dtype})" for n, p in layers.items() if unreadable(p)]
+    return unseen + [f"{name} (pickles only)" for name in checkpoint.closed]
+
+
 def matching(layers: Mapping[str, Layer], pattern: str | None) -> dict[str, Layer]:
     """Layers whose name ends with `pattern`, or matches it with * and ?.
 
     Raises ConceptReviveError where there is none.
     """
+    from conceptrevive.checkpoints.naming import WEIGHT
+
     if pattern is None:
         return dict(layers)
-    found = {n: p for n, p in layers.items() if n.endswith(pattern) or fnmatchcase(n, pattern)}
-    if not found:
+    end = pattern.removesuffix(WEIGHT)
+    found = {n: p for n, p in layers.items() if n.endswith(end) or fnmatchcase(n, end)}
+    if not found or not end.strip():
         raise ConceptReviveError(
             f"--layers {pattern!r} matches none of {len(layers)} layers, of which the first is "
             f"{next(iter(layers), 'none')}: give the end of a name, or a pattern with * and ?"
@@ -102,6 +118,8 @@ def matching(layers: Mapping[str, Layer], pattern: str | None) -> dict[str, Laye
 
 def _nothing(checkpoint: Checkpoint, report: ZeroReport, unseen: list[str]) -> str:
     """Why there is nothing to revive, and what to do."""
+    if not report.looked_at:
+        return _no_matrix(checkpoint, unseen)
     text = f"{checkpoint.source} has no exact zeros in any of {report.looked_at} matrices"
     if report.natural:
         text += f" that pruning must have left; {_natural(report.natural)}"
@@ -110,14 +128,26 @@ def _nothing(checkpoint: Checkpoint, report: ZeroReport, unseen: list[str]) -> s
     return f"{text}: give --masks, or --guess a pruning rate"
 
 
+def _no_matrix(checkpoint: Checkpoint, unseen: list[str]) -> str:
+    """That no layer can be completed, and what to do."""
+    why = f"; not looked at: {_some(unseen)}" if unseen else ""
+    return (
+        f"{checkpoint.source} has no float matrix of 16 bits or more to look at{why}: "
+        "give the model as it was before it was quantised"
+    )
+
+
 def _natural(natural: Mapping[str, str]) -> str:
     """Layers by the reason for which their zeros are natural."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in natural.items():
         by_reason.setdefault(reason, []).append(name)
     told = [f"those of {_some(names, 1)}: {reason}" for reason, names in by_reason.items()]
-    layers = "1 layer" if len(natural) == 1 else f"{len(natural)} layers"
-    return f"natural zeros in {layers}: {_some(told, 3, '; ')}"
+    return f"natural zeros in {_layers(len(natural))}: {_some(told, 3, '; ')}"
+
+
+def _layers(count: int) -> str:
+    return "1 layer" if count == 1 else f"{count} layers"
 
 
 def _some(names: list[str], most: int = 3, between: str = ", ") -> str:

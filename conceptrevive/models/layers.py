@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from torch import nn
 
@@ -60,7 +60,12 @@ def candidate_layers(
             for name, module in modules.items()
             if name.endswith(pattern) and may_be_linear(module)
         }
-        left_out = _left_out(modules, found) if pattern == CANDIDATES else ""
+        shapes = {
+            name: (module.out_features, module.in_features)
+            for name, module in modules.items()
+            if isinstance(module, nn.Linear)
+        }
+        left_out = outputs_left_out(shapes, found) if pattern == CANDIDATES else ""
         if not found:
             endings = " or ".join(map(repr, [pattern] if isinstance(pattern, str) else pattern))
             instead = f"; its feed-forward outputs are {left_out}" if left_out else ""
@@ -107,13 +112,17 @@ def linear_layers(model: Model, names: Iterable[str] | None = None) -> dict[str,
     return chosen
 
 
-def _left_out(modules: dict[str, nn.Module], found: dict[str, nn.Linear]) -> str:
-    """Feed-forward outputs not in `found`, e.g. `single_transformer_blocks.*.proj_out (38)`."""
+def outputs_left_out(shapes: Mapping[str, tuple[int, ...]], found: Collection[str]) -> str:
+    """Feed-forward outputs not in `found`, e.g. `single_transformer_blocks.*.proj_out (38)`.
+
+    Args:
+        shapes: {layer: rows and columns of its weight}.
+    """
     counts: Counter[str] = Counter()
-    for name, module in modules.items():
-        if name in found or not isinstance(module, nn.Linear):
+    for name, shape in shapes.items():
+        if name in found or len(shape) != 2:
             continue
-        contracts = module.in_features > module.out_features
+        contracts = shape[1] > shape[0]
         if _SINGLE_BLOCK.search(name) or (contracts and _FEED_FORWARD.search(name)):
             counts[re.sub(r"(^|\.)\d+(?=\.)", r"\1*", name)] += 1
     return ", ".join(f"{name} ({n})" for name, n in counts.items())

@@ -20,8 +20,11 @@ from conceptrevive.models.protocol import TextToImage
 def watched(model: TextToImage) -> Iterator[list[bool]]:
     """Yield a list that receives, for each picture drawn within the block, whether it is finite.
 
+    A safety checker looks at the pictures first: of a pipeline that has one they are seen twice.
+
     The pixels are seen where the pipeline hands them to its image processor, before they are
     clamped (which hides infinities) and rounded (which turns NaN into black); nothing is changed.
+    NumPy's own warning of NaN is silenced: what is not finite is told by `checked`.
     """
     finite: list[bool] = []
     processor = model.image_processor
@@ -30,7 +33,8 @@ def watched(model: TextToImage) -> Iterator[list[bool]]:
     def watch(image: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(image, Tensor):
             finite.extend(torch.isfinite(image).flatten(1).all(1).tolist())
-        return postprocess(image, *args, **kwargs)
+        with np.errstate(invalid="ignore"):
+            return postprocess(image, *args, **kwargs)
 
     processor.postprocess = watch
     try:
@@ -53,16 +57,17 @@ def checked(
     """The pictures of a pipeline's `result`, one per prompt.
 
     Args:
-        finite: what `watched` saw of them. first: the index of the first among all that are drawn.
+        finite: what `watched` saw of them, once or several times.
+        first: the index of the first among all that are drawn.
 
     Raises:
         ConceptReviveError: there are not as many as prompts; or one is not finite, or was blackened
             by the safety checker: it says nothing of what the model draws.
     """
-    images = list(getattr(result, "images", []))
-    if not len(images) == len(finite) == len(prompts):
+    images, count = list(getattr(result, "images", [])), len(prompts)
+    if len(images) != count or not finite or len(finite) % count:
         raise ConceptReviveError(
-            f"{type(model).__name__} returned {len(images)} pictures for {len(prompts)} prompts, "
+            f"{type(model).__name__} returned {len(images)} pictures for {count} prompts, "
             f"of which {len(finite)} passed its image_processor: give a text-to-image pipeline "
             "that draws one picture per prompt"
         )
@@ -70,7 +75,7 @@ def checked(
     blackens = getattr(model, "safety_checker", None) is not None
     for i, image in enumerate(images):
         where = f"picture {first + i} ({prompts[i]!r}, seed {seeds[i]})"
-        if not finite[i]:
+        if not all(finite[i::count]):
             raise ConceptReviveError(
                 f"{where} is not finite (NaN or Inf), so it cannot be judged: load the model in "
                 "float32 or bfloat16; if that does not help, its weights are damaged"
@@ -92,5 +97,6 @@ def decoded(
     config = pipe.vae.config
     scaled = latents / config.scaling_factor + (getattr(config, "shift_factor", None) or 0.0)
     pixels = pipe.vae.decode(scaled.to(pipe.vae.dtype), return_dict=False)[0]
-    images: list[Image.Image] = pipe.image_processor.postprocess(pixels, output_type="pil")
+    with np.errstate(invalid="ignore"):
+        images: list[Image.Image] = pipe.image_processor.postprocess(pixels, output_type="pil")
     return images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import torch
 from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.files import ASSETS
 from conceptrevive.models.protocol import TextToImage
-from conceptrevive.models.variants import only_variant
+from conceptrevive.models.variants import pipeline_variant
 
 POCKET = "pocket"
 
@@ -53,10 +54,7 @@ def parse_device(name: str | torch.device | None) -> torch.device:
 
 @contextmanager
 def hushed() -> Iterator[None]:
-    """Silence the libraries' loading bars and notes about optional packages.
-
-    Errors still come through.
-    """
+    """Silence the libraries' loading bars, and what they log before they raise it."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
@@ -64,7 +62,7 @@ def hushed() -> Iterator[None]:
     verbosity = [lib.get_verbosity() for lib in libraries]
     shown = [lib for lib in libraries if lib.is_progress_bar_enabled()]
     for lib in libraries:
-        lib.set_verbosity_error()
+        lib.set_verbosity(logging.CRITICAL)
     for lib in shown:
         lib.disable_progress_bar()
     try:
@@ -136,7 +134,7 @@ def load_pipeline(
             the only one there is.
 
     Raises:
-        ConceptReviveError: no such model, or weights that are not safetensors.
+        ConceptReviveError: no such model or variant, or weights that are not safetensors.
     """
     expect(dtype, (torch.dtype, NoneType), "dtype", "give a torch dtype, e.g. torch.float32")
     expect(revision, (str, NoneType), "revision", "give a branch, tag or commit by name")
@@ -145,6 +143,8 @@ def load_pipeline(
     dtype = dtype or (torch.float16 if place.type == "cuda" else torch.float32)
     source = resolve(model)
     unchecked = {"safety_checker": None, "requires_safety_checker": False}
+    if Path(source).is_dir():
+        variant = pipeline_variant(Path(source), variant) or None
     extra = unchecked if _is_stable_diffusion_1(source) else {}
     pipe: Any
     try:
@@ -157,7 +157,7 @@ def load_pipeline(
                 torch_dtype=dtype,
                 use_safetensors=True,
                 revision=revision,
-                variant=variant or (Path(source).is_dir() and only_variant(Path(source))) or None,
+                variant=variant,
                 **extra,
             )
     # Diffusers, transformers and the hub raise what they like.

@@ -7,7 +7,12 @@ ones are listed in `….safetensors.index.json` and `….safetensors.index.fp16.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+
+from conceptrevive.errors import ConceptReviveError
+
+_WHOLE = re.compile(r"(?:diffusion_pytorch_model|model)(?:\.[\w-]+)?\.safetensors")
 
 _INDEX = re.compile(r".*\.safetensors\.index(?:\.([\w-]+))?\.json")
 
@@ -22,6 +27,11 @@ def is_index(path: Path) -> bool:
     return _INDEX.fullmatch(path.name) is not None
 
 
+def is_whole(path: Path) -> bool:
+    """Whether this is, by its name, the one file that diffusers or transformers load of several."""
+    return _WHOLE.fullmatch(path.name) is not None and "-of-" not in path.name
+
+
 def variant_of(path: Path) -> str:
     """The variant whose weights (or index) this file is, by its name; empty for the default."""
     for pattern in (_WEIGHTS, _INDEX):
@@ -30,17 +40,35 @@ def variant_of(path: Path) -> str:
     return ""
 
 
-def only_variant(pipeline: Path) -> str:
-    """The variant without which a pipeline's folder cannot be loaded; empty if there is none.
+def pipeline_variant(pipeline: Path, variant: str | None = None) -> str:
+    """The variant with which a pipeline's folder is loaded; empty for the default.
 
-    That is the one that some component holds and no default beside it.
+    That is `variant`, or the one without which it cannot be: components that lack it are loaded
+    from their default, those without a default need it.
+
+    Raises ConceptReviveError where no component has it, or where there are several to choose from.
     """
-    found: set[str] = set()
-    for folder in sorted(p for p in pipeline.iterdir() if p.is_dir()):
-        copies = weight_copies(folder)
-        if copies and "" not in copies:
-            found |= copies.keys()
-    return found.pop() if len(found) == 1 else ""
+    copies = [weight_copies(p) for p in sorted(pipeline.iterdir()) if p.is_dir()]
+    if variant is not None:
+        held = set[str]().union(*copies)
+        if variant not in held:
+            raise ConceptReviveError(
+                f"{pipeline} holds no variant {variant!r}: it holds {listed(held)}"
+            )
+        return variant
+    needed = [there.keys() for there in copies if there and "" not in there]
+    shared = sorted(set[str]().union(*needed).intersection(*needed))
+    if len(shared) > 1:
+        raise ConceptReviveError(
+            f"{pipeline} holds weights only as the variants {listed(shared)}: choose one with "
+            "variant=…, on the command line --variant"
+        )
+    return shared[0] if shared else ""
+
+
+def listed(variants: Iterable[str]) -> str:
+    """Variants for a message."""
+    return ", ".join(v or "the default" for v in sorted(variants)) or "no weights"
 
 
 def weight_copies(folder: Path) -> dict[str, list[Path]]:

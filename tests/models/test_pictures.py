@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from copy import deepcopy
 
 import numpy as np
 import pytest
 import torch
 from diffusers import HeunDiscreteScheduler, PNDMScheduler
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+from transformers import CLIPConfig, CLIPImageProcessor
 
 import conceptrevive as cr
+from conceptrevive.cli.handler import exit_code
 from conceptrevive.models.pictures import decoded
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -36,6 +40,21 @@ def test_pictures_that_are_not_finite(tiny, value, channel):
         cr.generate(pipe, PROMPTS, seed=7, **FEW)
     with pytest.raises(cr.ConceptReviveError, match="is not finite"):
         list(cr.denoise_steps(pipe, PROMPTS, seed=7, **FEW))
+
+
+def test_numpy_says_nothing_of_its_own(tiny, capsys):
+    """The one line that the user sees is ours, not a warning of a cast."""
+
+    def draw():
+        cr.generate(broken(tiny, float("nan")), PROMPTS[:1], **FEW)
+
+    assert exit_code("x", draw) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("x: picture 0 ('a cat', seed 0) is not finite")
+    assert said.err.count("\n") == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        decoded(broken(tiny, float("nan")), torch.zeros(1, 4, 8, 8))
 
 
 @pytest.mark.parametrize("slices", [False, True])
@@ -108,6 +127,26 @@ def test_a_safety_checker_that_finds_nothing_is_let_be(tiny):
     plain = cr.generate(tiny, PROMPTS, **FEW)
     pipe = checked_by(tiny, lambda image: (image, [False] * len(image)))
     assert [i.tobytes() for i in cr.generate(pipe, PROMPTS, **FEW)] == [i.tobytes() for i in plain]
+
+
+@pytest.mark.parametrize("finds", [False, True])
+def test_the_safety_checker_of_stable_diffusion(tiny, finds):
+    """The real one hands the pictures to the image processor too, before it judges them."""
+    vision = dict(hidden_size=32, intermediate_size=32, num_hidden_layers=1, patch_size=8)
+    config = CLIPConfig(vision_config=vision | {"num_attention_heads": 2, "image_size": 32})
+    checker = StableDiffusionSafetyChecker(config).eval()
+    for concepts in (checker.concept_embeds_weights, checker.special_care_embeds_weights):
+        concepts.data.fill_(-2.0 if finds else 2.0)  # how near a picture must be
+    extractor = CLIPImageProcessor(crop_size=32, size=32)
+    pipe = type(tiny)(
+        **tiny.components | {"safety_checker": checker, "feature_extractor": extractor}
+    )
+    pipe.set_progress_bar_config(disable=True)
+    if finds:
+        with pytest.raises(cr.ConceptReviveError, match=r"picture 0 .* by the safety checker"):
+            cr.generate(pipe, PROMPTS, **FEW)
+    else:
+        assert len(cr.generate(pipe, PROMPTS, **FEW)) == 3
 
 
 def test_a_dark_picture_without_a_safety_checker_is_a_picture(tiny):
