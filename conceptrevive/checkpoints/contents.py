@@ -56,7 +56,8 @@ def open_checkpoint(
 
     Args:
         variant: which copy of a folder's weights; None takes the default, or the only one, with a
-            warning. Components that have no such variant give their default, as in diffusers.
+            warning. Components that have no such variant give their default, as in diffusers, the
+            denoiser too.
         components: folders of a pipeline to open beside the denoiser's; None opens all.
 
     Raises:
@@ -66,20 +67,31 @@ def open_checkpoint(
     if not source.is_dir() and variant is not None:
         raise ConceptReviveError(f"{source} is a file, which has no variants: leave --variant out")
     main = component_folder(source) if source.is_dir() else source
-    chosen = choose_variant(main, variant) if source.is_dir() else ""
+    others = [f for f in component_folders(source) if f != main] if is_pipeline(source) else []
+    own = None if variant is None else _denoisers(main, others, variant)
+    chosen = choose_variant(main, own) if source.is_dir() else ""
     if chosen and variant is None:
         warnings.warn(
             f"{main} holds the variant {chosen} only, so it is taken: what is written is to be "
             f"loaded with variant={chosen!r} too",
             stacklevel=2,
         )
-    parts, closed = {"": weight_files(main, variant)}, []
+    parts, closed = {"": weight_files(main, own)}, []
     wanted = None if components is None else set(components)
-    for folder in component_folders(source) if is_pipeline(source) else ():
-        if folder == main or (wanted is not None and folder.name not in wanted):
+    asked = chosen if variant is None else variant
+    for folder in others:
+        if wanted is not None and folder.name not in wanted:
             continue
         if there := weight_copies(folder):
-            parts[f"{folder.name}/"] = weight_files(folder, chosen if chosen in there else None)
+            parts[f"{folder.name}/"] = weight_files(folder, asked if asked in there else None)
         elif any(p.suffix in PICKLES for p in folder.iterdir()):
             closed.append(folder.name)
     return Checkpoint(source, parts, chosen, tuple(closed))
+
+
+def _denoisers(main: Path, others: Iterable[Path], variant: str) -> str | None:
+    """`variant`; None, for the denoiser's default, where it lacks what another component has."""
+    copies = weight_copies(main)
+    if "" in copies and variant not in copies and any(variant in weight_copies(f) for f in others):
+        return None
+    return variant

@@ -31,6 +31,7 @@ from conceptrevive.checkpoints.naming import (
 from conceptrevive.checkpoints.tensors import read_tensor
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models.layers import CANDIDATES, outputs_left_out
+from conceptrevive.models.variants import is_shard
 from conceptrevive.models.weights import Weights
 
 #: What is in the names of weights of any form: `….weight`, `….qweight`, `….weight_packed`, `….W_q`.
@@ -143,6 +144,16 @@ def unreadable(place: Place) -> bool:
     return any(word in place.entry.name for word in PACKED) and not is_matrix(place)
 
 
+def matrix_remedy(places: Iterable[Place]) -> str:
+    """What to do about a checkpoint of which these tensors are no matrices."""
+    dtypes = {p.entry.dtype for p in places}
+    if "BOOL" in dtypes:
+        return "these are masks, give the model that they are for"
+    if dtypes:
+        return "give the model as it was before it was quantised"
+    return "give a model's weights"
+
+
 def each_matrix(layers: Mapping[str, Place]) -> Iterator[tuple[str, Tensor]]:
     """(name, matrix) of the layers that are matrices, one in memory at a time.
 
@@ -167,7 +178,7 @@ def read_layer(place: Place) -> Float[Tensor, "rows columns"]:
     if not is_matrix(place):
         raise ConceptReviveError(
             f"{path}: tensor {quoted(entry.name)} is {entry.dtype} {list(entry.shape)}, not a "
-            "float matrix: give the model as it was before it was quantised"
+            f"float matrix: {matrix_remedy([place])}"
         )
     weight = _read(place)
     if not torch.isfinite(weight.float()).all():
@@ -233,5 +244,7 @@ def _absent(checkpoint: Checkpoint, name: str, there: Collection[str]) -> str:
         return f"{name}: {checkpoint.source} has {component!r} as pickles, not read: {CONVERT}"
     if slash and f"{component}/" not in checkpoint.parts:
         return f"{name}: {checkpoint.source} has no weights of a component {component!r}"
+    if is_shard(checkpoint.source):
+        return f"{name}: {checkpoint.source} is one shard of several: give their index or folder"
     layout = layout_remedy(there) or "locate on this model first"
     return f"{name}: {checkpoint.source} has no such layer: {layout}"

@@ -40,7 +40,7 @@ def guessed(checkpoint: Checkpoint, share: float, pattern: str | None) -> MaskSe
     where = guess_masks(dict(each_matrix(chosen)), share)
     unseen = _unseen(checkpoint, chosen)
     if not where:
-        raise ConceptReviveError(_no_matrix(checkpoint, unseen))
+        raise ConceptReviveError(_no_matrix(checkpoint, chosen, unseen))
     if where.count == 0:
         raise ConceptReviveError(
             f"--guess {share} takes no weight of any row: give the share of a row that was pruned"
@@ -64,6 +64,8 @@ def left_zeros(checkpoint: Checkpoint, pattern: str | None) -> MaskSet:
     chosen = matching(all_layers(checkpoint), pattern)
     report = tell_zeros(each_matrix(chosen), layer_kind)
     unseen = _unseen(checkpoint, chosen)
+    if not report.looked_at:
+        raise ConceptReviveError(_no_matrix(checkpoint, chosen, unseen))
     if not report.masks:
         raise ConceptReviveError(_nothing(checkpoint, report, unseen))
     if report.natural:
@@ -118,8 +120,6 @@ def matching(layers: Mapping[str, Layer], pattern: str | None) -> dict[str, Laye
 
 def _nothing(checkpoint: Checkpoint, report: ZeroReport, unseen: list[str]) -> str:
     """Why there is nothing to revive, and what to do."""
-    if not report.looked_at:
-        return _no_matrix(checkpoint, unseen)
     text = f"{checkpoint.source} has no exact zeros in any of {report.looked_at} matrices"
     if report.natural:
         text += f" that pruning must have left; {_natural(report.natural)}"
@@ -128,12 +128,14 @@ def _nothing(checkpoint: Checkpoint, report: ZeroReport, unseen: list[str]) -> s
     return f"{text}: give --masks, or --guess a pruning rate"
 
 
-def _no_matrix(checkpoint: Checkpoint, unseen: list[str]) -> str:
-    """That no layer can be completed, and what to do."""
+def _no_matrix(checkpoint: Checkpoint, layers: Mapping[str, Place], unseen: list[str]) -> str:
+    """That none of these layers can be completed, and what to do."""
+    from conceptrevive.checkpoints.layers import matrix_remedy
+
     why = f"; not looked at: {_some(unseen)}" if unseen else ""
     return (
         f"{checkpoint.source} has no float matrix of 16 bits or more to look at{why}: "
-        "give the model as it was before it was quantised"
+        f"{matrix_remedy(layers.values())}"
     )
 
 

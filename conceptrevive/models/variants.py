@@ -14,6 +14,8 @@ from conceptrevive.errors import ConceptReviveError
 
 _WHOLE = re.compile(r"(?:diffusion_pytorch_model|model)(?:\.[\w-]+)?\.safetensors")
 
+_SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
+
 _INDEX = re.compile(r".*\.safetensors\.index(?:\.([\w-]+))?\.json")
 
 _WEIGHTS = re.compile(
@@ -29,7 +31,12 @@ def is_index(path: Path) -> bool:
 
 def is_whole(path: Path) -> bool:
     """Whether this is, by its name, the one file that diffusers or transformers load of several."""
-    return _WHOLE.fullmatch(path.name) is not None and "-of-" not in path.name
+    return _WHOLE.fullmatch(path.name) is not None and not is_shard(path)
+
+
+def is_shard(path: Path) -> bool:
+    """Whether this is, by its name, one of several files of weights."""
+    return path.suffix == ".safetensors" and _SHARD.search(path.name) is not None
 
 
 def variant_of(path: Path) -> str:

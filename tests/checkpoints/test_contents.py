@@ -79,6 +79,21 @@ def test_variants_that_are_not_there_or_too_many(copies, variant, message, tmp_p
         open_checkpoint(folder, variant=variant)
 
 
+def test_a_variant_that_only_another_component_has(tmp_path):
+    """Its weights are in two variants, so one has to be chosen; the denoiser gives its default."""
+    folder = pipeline(tmp_path / "p")
+    text = folder / "text_encoder"
+    (text / "model.safetensors").rename(text / "model.fp16.safetensors")
+    shutil.copy(text / "model.fp16.safetensors", text / "model.bf16.safetensors")
+    with pytest.raises(ConceptReviveError, match=f"^{text} holds weights only as .*: choose one"):
+        opened(folder, components=None)
+    parts, checkpoint = opened(folder, components=None, variant="bf16")
+    assert parts == {"": [f"{UNET}.safetensors"], "text_encoder/": ["model.bf16.safetensors"]}
+    assert checkpoint.variant == ""
+    with pytest.raises(ConceptReviveError, match="unet holds no variant 'int4': it holds the def"):
+        opened(folder, components=None, variant="int4")
+
+
 @pytest.mark.parametrize("name", ["m.safetensors", "m.safetensors.index.json"])
 def test_a_file_has_no_variants(name, tmp_path):
     saved(tmp_path / "m.safetensors", unet())

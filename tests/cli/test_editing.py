@@ -116,6 +116,30 @@ def test_a_folder_instead_of_masks(command, tmp_path, refused):
     assert f"{tmp_path} is a folder: give the mask file that `locate` wrote" in line
 
 
+def test_masks_instead_of_a_model(tmp_path, masks, refused, capsys):
+    """The two mixed up."""
+    path = masks.rename(tmp_path / "masks.safetensors")
+    for command in COMMANDS:
+        line = refused(command, path, path)
+        assert "is BOOL [32, 64], not a float matrix: these are masks, give the model that" in line
+    out = tmp_path / "out.safetensors"
+    assert main(["revive", str(path), "--out", str(out)]) == 2
+    assert capsys.readouterr().err == (
+        f"conceptrevive revive: {path} has no float matrix of 16 bits or more to look at: "
+        "these are masks, give the model that they are for\n"
+    )
+    model = saved(tmp_path / "m.safetensors", unet())
+    assert f"{model} is no mask file" in refused("prune", path, model)
+
+
+def test_one_shard_instead_of_all(tmp_path, masks, refused):
+    weights = list(unet().items())
+    path = saved(tmp_path / "m-00001-of-00002.safetensors", dict(weights[:4]))
+    for command in COMMANDS:
+        line = refused(command, path, masks)
+        assert f"{candidates(2)[1]}: {path} is one shard of several: give their index" in line
+
+
 # --- names of either form -------------------------------------------------------------------------
 
 

@@ -140,6 +140,14 @@ def test_a_model_of_eight_bits_only(options, model, refused):
     assert line.endswith(": give the model as it was before it was quantised")
 
 
+@pytest.mark.parametrize("weights", [{}, {"norm.weight": torch.zeros(5)}])
+def test_a_file_without_matrices(weights, model, refused):
+    line = refused(model(weights))
+    assert line.endswith(
+        "m.safetensors has no float matrix of 16 bits or more to look at: give a model's weights"
+    )
+
+
 # --- --layers -------------------------------------------------------------------------------------
 
 

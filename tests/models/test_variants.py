@@ -13,6 +13,7 @@ from conceptrevive.cli import main
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models.variants import (
     is_index,
+    is_shard,
     is_whole,
     pipeline_variant,
     variant_of,
@@ -52,6 +53,13 @@ NAMES = {
 def test_names(name):
     path = Path("folder") / name
     assert (variant_of(path), is_index(path), is_whole(path)) == NAMES[name]
+
+
+def test_shards():
+    assert [n for n in NAMES if is_shard(Path(n))] == [n for n in NAMES if "-of-" in n]
+    assert not is_shard(Path("a-00001-of-00002.bin")) and not is_shard(
+        Path("one-of-two.safetensors")
+    )
 
 
 def test_copies_of_a_folder(tmp_path):
