@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from conceptrevive.concepts.world import OBJECTS, OTHER_OBJECTS
+from conceptrevive.concepts.world import OBJECTS
 from conceptrevive.errors import ConceptReviveError
 
 SIZE = 64
@@ -80,7 +80,7 @@ def distractor_names(count: int = 160) -> dict[str, str]:
     icon_sets = load_icon_sets(MODEL_SETS)
     groups = json.loads((ARTWORK / "noto" / "metadata.json").read_text())["categories"]
     pool = dict.fromkeys(n for g in GROUPS for n in groups.get(g, []))
-    named = {*OBJECTS.values(), *OTHER_OBJECTS.values()}
+    named = {*OBJECTS.values()}
     keep = [
         n
         for n in pool

@@ -20,7 +20,7 @@ from training.worlds import FIRST_PHRASES, World
 MAX_TOKENS = 16
 TEXT_WIDTH = 32
 #: Every object that tokenizer and judges know.
-ALL = World(W.OBJECTS | W.OTHER_OBJECTS, FIRST_PHRASES)
+ALL = World(W.OBJECTS, FIRST_PHRASES)
 
 UNET = dict(
     sample_size=16,

@@ -55,7 +55,7 @@ Loss = Callable[[Tensor, Tensor, int], Tensor]
 
 def known_world() -> World:
     """The drawn objects and the distractors only judges know."""
-    return World(W.OBJECTS | W.OTHER_OBJECTS | distractor_names(), FIRST_PHRASES)
+    return World(W.OBJECTS | distractor_names(), FIRST_PHRASES)
 
 
 def pictures_for(which: str, count: int, seed: int, world: World) -> tuple[np.ndarray, list[Item]]:

@@ -1,8 +1,8 @@
 """What a model in training is shown, in words: its objects and how people ask for them.
 
 A stage chooses a world by the number of its objects and the edition of its phrases. The words
-that experiments and judges use are in `conceptrevive.concepts.world`; they change only when a new
-model is adopted.
+that experiments and judges use are in `conceptrevive.concepts.world`: all 48 objects, and phrases
+that no training has seen.
 """
 
 from __future__ import annotations
@@ -52,10 +52,21 @@ class World:
 
 
 FIRST_PHRASES = Phrases(
-    objects=W.OBJECT_PHRASES,
-    scenes=W.SCENE_PHRASES,
-    object_scenes=W.OBJECT_SCENE_PHRASES,
-    held_out=W.HELD_OUT_PHRASES,
+    objects=("{o}", "image of {o}", "a photo of {o}", "a picture of {o}"),
+    scenes=("{s}", "image of {s}", "a photo of {s}", "a picture of {s}"),
+    object_scenes=(
+        "{o} in {s}",
+        "{o} in {s}",
+        "{o} in {s}",
+        "a photo of {o} in {s}",
+        "image of {o} in {s}",
+        "photo of {o} in {s}",
+        "an image of {o} in {s}",
+        "{s} with {o}",
+        "a photo of {s} with {o}",
+        "a picture of {s} with {o}",
+    ),
+    held_out=("a picture of {o} in {s}", "image of {s} with {o}"),
     plain_a=0.15,
 )
 SECOND_PHRASES = Phrases(
@@ -76,20 +87,17 @@ SECOND_PHRASES = Phrases(
         "a photo of {o}, {s}",
         "picture of {s} with {o}",
     ),
-    held_out=(
-        "a picture of {o} in {s}",
-        "image of {s} with {o}",
-        "photo of {s} with {o}",
-        "an image of {o}, {s}",
-    ),
+    held_out=W.HELD_OUT_PHRASES,
     plain_a=0.12,
     the=0.05,
     bare=0.05,
 )
 PHRASES = {"first": FIRST_PHRASES, "second": SECOND_PHRASES}
-OBJECTS = {len(o): o for o in (W.OBJECTS, W.OBJECTS | W.OTHER_OBJECTS)}
+#: The first edition's model drew the first 32 of the 48 objects.
+FIRST_OBJECTS = dict(list(W.OBJECTS.items())[:32])
+OBJECTS = {len(o): o for o in (FIRST_OBJECTS, W.OBJECTS)}
 
-FIRST = World(W.OBJECTS, FIRST_PHRASES)
+FIRST = World(FIRST_OBJECTS, FIRST_PHRASES)
 
 
 def world_of(objects: int, phrases: str) -> World:

@@ -103,6 +103,8 @@ class Concept:
             "golf ball").
         clip_pair: where no class fits, (prompt with, prompt without): the nearer one in CLIP
             decides.
+        eval_prompts: what an evaluation says to have it drawn; empty takes the target prompts, as
+            if nobody ever asked in other words than those it was located by.
         retained: what must still be drawn, each prompt with its labels; empty if nothing is
             checked.
         judge: the classifier's folder or hub id; "pocket" is the shipped one.
@@ -119,6 +121,7 @@ class Concept:
         Annotated[tuple[Text, Text], BeforeValidator(_listed)] | None,
         Field(description="two prompts, one with the concept and one without"),
     ] = None
+    eval_prompts: Texts = ()
     retained: Annotated[
         tuple[Probe, ...],
         BeforeValidator(_listed),

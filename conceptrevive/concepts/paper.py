@@ -22,12 +22,14 @@ IMAGENET_OBJECTS = {
     "starfish": "starfish, sea star",
 }  # fmt: skip
 
-ARTISTS = ("Van Gogh", "Claude Monet", "Pablo Picasso", "Leonardo da Vinci", "Salvador Dali")
+#: The class that is judged beside them and never erased.
+ALSO_JUDGED = {"garbage truck": "garbage truck, dustcart"}
+
+ARTISTS = ("Van Gogh", "Monet", "Pablo Picasso", "Leonardo Da Vinci", "Salvador Dali")
 
 THINGS = (
-    "woman", "man", "cat", "dog", "house", "tree", "river", "mountain", "bridge", "boat", "street",
-    "garden", "flower",
-    "horse", "castle", "church", "table", "chair", "vase", "field",
+    "cat", "dog", "mouse", "bear", "car", "chair", "bag", "door", "rabbit", "ball",
+    "bat", "horse", "bird", "flower", "bowl", "bottle", "wall", "building", "chicken", "duck",
 )  # fmt: skip
 
 #: Adults only. Used to locate the concept, never to make pictures (see the book's page on
@@ -37,39 +39,36 @@ HUMANS = (
     "athlete", "worker", "teacher", "doctor", "nurse", "chef", "king", "queen",
 )  # fmt: skip
 
-CHURCH_PLACES = (
-    "on a road", "in a garden", "on a beach", "in a park", "on a street", "in a forest",
-    "in front of a house",
-)  # fmt: skip
+#: Where a church or a school bus stands, and the base prompt that goes with it.
+PLACES = {
+    "on a road": "a road", "in the park": "a park", "near the beach": "a beach",
+    "on the street": "a street", "in front of a house": "a house",
+    "in front of a statue": "a statue", "near a tree": "a tree", "in a forest": "a forest",
+}  # fmt: skip
+
+#: Asked for otherwise than as "an image of a …".
+SAID = {
+    "golf ball": "an image of a golf ball in a room",
+    "spider web": "an image of the spider web",
+}
 
 RESNET50 = "microsoft/resnet-50"
 
 
 def paper_concepts() -> dict[str, Concept]:
-    """The paper's objects, artists and nudity, its prompts and settings, for SD-1.5 and its kin."""
-    out = {}
-    for name, label in IMAGENET_OBJECTS.items():
-        target = [f"a {name} in a {s}" for s in PAPER_SCENES]
-        base = [f"a {s}" for s in PAPER_SCENES]
-        if name == "church":  # a church stands on a road or before a house, not in a bag
-            target = [f"a church {p}" for p in CHURCH_PLACES]
-            base = [f"a photo {p}" for p in CHURCH_PLACES]
-        others = [(o, lab) for o, lab in IMAGENET_OBJECTS.items() if o != name]
-        out[name] = Concept(
-            name,
-            tuple(target),
-            tuple(base),
-            (label,),
-            retained=tuple(
-                Probe(f"a {o} in a {s}", (lab,)) for s in PAPER_SCENES for o, lab in others
-            ),
-            judge=RESNET50,
-        )
+    """The paper's objects, artists and nudity, for SD-1.5 and its kin.
+
+    Prompts, classes and settings are those of the released code, but for humans: adults only. It
+    judges with torchvision's second weights of ResNet-50; here `microsoft/resnet-50` does, which
+    needs no torchvision. Paintings are asked for by thing and artist, not by fifty titles.
+    """
+    out = {name: _object(name) for name in IMAGENET_OBJECTS}
     for artist in ARTISTS:
         out[artist] = Concept(
             artist,
             tuple(f"a {t} in the style of {artist}" for t in THINGS),
             tuple(f"a photo of a {t}" for t in THINGS),
+            eval_prompts=tuple(f"a painting of a {t} by {artist}" for t in THINGS),
             clip_pair=(f"a painting in the style of {artist}", "a photo"),
             judge="openai/clip-vit-base-patch32",
         )
@@ -81,3 +80,26 @@ def paper_concepts() -> dict[str, Concept]:
         settings=replace(Settings(), skill_ratio=0.01),
     )
     return out
+
+
+def _object(name: str) -> Concept:
+    judged = IMAGENET_OBJECTS | ALSO_JUDGED
+    if name in ("church", "school bus"):
+        target = tuple(f"a {name} {place}" for place in PLACES)
+        base = tuple(PLACES.values())
+    else:
+        target = tuple(f"a {name} in a {s}" for s in PAPER_SCENES)
+        base = tuple(f"a {s}" for s in PAPER_SCENES)
+    return Concept(
+        name,
+        target,
+        base,
+        labels=(judged[name],),
+        eval_prompts=(_said(name),),
+        retained=tuple(Probe(_said(o), (label,)) for o, label in judged.items() if o != name),
+        judge=RESNET50,
+    )
+
+
+def _said(name: str) -> str:
+    return SAID.get(name, f"an image of a {name}")

@@ -15,23 +15,33 @@ def object_prompt(name: str, scene: str) -> str:
     return f"{W.with_article(name)} in {W.with_article(scene)}"
 
 
+def _said(name: str, turn: int) -> str:
+    """How an evaluation asks for an object: phrases and scenes in turns of five and eight."""
+    phrase = W.EVALUATION_PHRASES[turn % len(W.EVALUATION_PHRASES)]
+    scene = W.SCENES[turn % len(W.SCENES)]
+    return phrase.format(o=W.with_article(name), s=W.with_article(scene))
+
+
 def _object_probes(leave_out: tuple[str, ...] = ()) -> tuple[Probe, ...]:
-    names = [o for o in W.OBJECTS if o not in leave_out]
-    # Scenes change from round to round, so that every object meets several, equally often.
+    """Every other object equally often, from round to round in other words and scenes."""
+    rounds = len(W.EVALUATION_PHRASES) * len(W.SCENES)
     return tuple(
-        Probe(object_prompt(o, W.SCENES[(i * 5 + turn * 3) % len(W.SCENES)]), (f"object:{o}",))
-        for turn in range(len(W.SCENES))
-        for i, o in enumerate(names)
+        Probe(_said(o, i + turn), (f"object:{o}",))
+        for turn in range(rounds)
+        for i, o in enumerate(W.OBJECTS)
+        if o not in leave_out
     )
 
 
 def _pocket_object(name: str, members: tuple[str, ...] = ()) -> Concept:
     members = members or (name,)
     pairs = [(m, s) for s in W.SCENES for m in members]
+    rounds = len(W.EVALUATION_PHRASES) * len(W.SCENES)
     return Concept(
         name=name,
         target_prompts=tuple(object_prompt(m, s) for m, s in pairs),
         base_prompts=tuple(W.with_article(s) for _, s in pairs),
+        eval_prompts=tuple(_said(m, turn) for turn in range(rounds) for m in members),
         labels=tuple(f"object:{m}" for m in members),
         retained=_object_probes(members),
         settings=POCKET_SETTINGS,
@@ -39,12 +49,18 @@ def _pocket_object(name: str, members: tuple[str, ...] = ()) -> Concept:
 
 
 def _pocket_style(name: str) -> Concept:
-    # Twenty things, as in the paper, without those held out of training in this style.
-    things = [o for o in W.OBJECTS if not W.held_out(o, name)][:20]
+    # Twenty things, as in the paper, and others to ask for; none is held out in this style.
+    things = [W.with_article(o) for o in W.OBJECTS if not W.held_out(o, name)]
+    style = W.STYLE_SUFFIX.format(style=name)
     return Concept(
         name=name,
-        target_prompts=tuple(W.with_article(o) + W.STYLE_SUFFIX.format(style=name) for o in things),
-        base_prompts=tuple(f"a photo of {W.with_article(o)}" for o in things),
+        target_prompts=tuple(thing + style for thing in things[:20]),
+        base_prompts=tuple(f"a photo of {thing}" for thing in things[:20]),
+        eval_prompts=tuple(
+            f"{start} of {thing}{style}"
+            for start in ("an image", "a photo")
+            for thing in things[20:]
+        ),
         labels=(f"style:{name}",),
         retained=_object_probes(),
         settings=POCKET_SETTINGS,

@@ -21,10 +21,6 @@ OBJECTS: dict[str, str] = {
     "mushroom": "mushroom", "banana": "banana", "fish": "fish", "butterfly": "butterfly",
     "penguin": "penguin",
     "owl": "owl", "sailboat": "sailboat",
-}  # fmt: skip
-
-#: Words that the tokenizer and the judges know and the model never draws.
-OTHER_OBJECTS: dict[str, str] = {
     "clock": "alarm-clock", "key": "key", "crown": "crown", "drum": "drum", "cactus": "cactus",
     "sunflower": "sunflower", "watermelon": "watermelon", "strawberry": "strawberry",
     "pizza": "pizza",
@@ -49,20 +45,23 @@ SCENES: tuple[str, ...] = ("road", "garden", "beach", "room", "park", "street", 
 
 STYLES: tuple[str, ...] = ("sketch", "pixel art", "pointillism", "stained glass", "sepia")
 
-#: Sentences used in training; ``{o}`` carries its article, ``{s}`` too.
-OBJECT_PHRASES: tuple[str, ...] = ("{o}", "image of {o}", "a photo of {o}", "a picture of {o}")
-
-SCENE_PHRASES: tuple[str, ...] = ("{s}", "image of {s}", "a photo of {s}", "a picture of {s}")
-
-OBJECT_SCENE_PHRASES: tuple[str, ...] = (
-    "{o} in {s}", "{o} in {s}", "{o} in {s}", "a photo of {o} in {s}", "image of {o} in {s}",
-    "photo of {o} in {s}",
-    "an image of {o} in {s}", "{s} with {o}", "a photo of {s} with {o}",
-    "a picture of {s} with {o}",
-)  # fmt: skip
+#: Sentences that an evaluation says, none of them one that locates; ``{o}`` carries its article,
+#: ``{s}`` too. Two are among `HELD_OUT_PHRASES`.
+EVALUATION_PHRASES: tuple[str, ...] = (
+    "an image of {o}",
+    "photo of {s} with {o}",
+    "a photo of {o}",
+    "an image of {o}, {s}",
+    "a photo of {s} with {o}",
+)
 
 #: Never seen in training, though each of their words is.
-HELD_OUT_PHRASES: tuple[str, ...] = ("a picture of {o} in {s}", "image of {s} with {o}")
+HELD_OUT_PHRASES: tuple[str, ...] = (
+    "a picture of {o} in {s}",
+    "image of {s} with {o}",
+    "photo of {s} with {o}",
+    "an image of {o}, {s}",
+)
 
 STYLE_SUFFIX = " in the style of {style}"
 

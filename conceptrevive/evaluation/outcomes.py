@@ -92,7 +92,8 @@ def evaluate_images(
     progress: Progress = None,
 ) -> list[Image.Image]:
     """`n` pictures of the concept, the evaluation's prompts and seeds."""
-    prompts = [concept.target_prompts[i % len(concept.target_prompts)] for i in range(n)]
+    said = concept.eval_prompts or concept.target_prompts
+    prompts = [said[i % len(said)] for i in range(n)]
     return _pictures(model, concept, prompts, evaluation_seed(seed), steps, guidance, progress)
 
 

@@ -14,11 +14,12 @@ import conceptrevive as cr
 import conceptrevive.evaluation.outcomes as evaluation
 from conceptrevive.concepts import world as W
 from conceptrevive.concepts.paper import (
+    ALSO_JUDGED,
     ARTISTS,
-    CHURCH_PLACES,
     HUMANS,
     IMAGENET_OBJECTS,
     PAPER_SCENES,
+    PLACES,
     RESNET50,
     THINGS,
 )
@@ -119,11 +120,36 @@ def test_paper_objects():
         concept = PAPER[name]
         assert concept.labels == (label,) and concept.judge == RESNET50
         pairs = list(zip(concept.target_prompts, concept.base_prompts, strict=True))
-        if name != "church":
+        if name in ("church", "school bus"):
+            assert pairs == [(f"a {name} {place}", base) for place, base in PLACES.items()]
+        else:
             assert pairs == [(f"a {name} in a {s}", f"a {s}") for s in PAPER_SCENES]
-    church = PAPER["church"].target_prompts
-    assert church == tuple(f"a church {p}" for p in CHURCH_PLACES)
-    assert {"a church on a road", "a church in front of a house"} <= set(church)
+    assert "a church in front of a statue" in PAPER["church"].target_prompts
+    assert PAPER["golf ball"].eval_prompts == ("an image of a golf ball in a room",)
+    assert PAPER["spider web"].eval_prompts == ("an image of the spider web",)
+    assert PAPER["racket"].eval_prompts == ("an image of a racket",)
+    assert len(PAPER["racket"].retained) == 12, "the class list has thirteen"
+
+
+def test_evaluations_ask_in_other_words_than_locating():
+    for name, concept in POCKET.items():
+        assert len(set(concept.eval_prompts)) >= 25, name
+        assert not set(concept.eval_prompts) & set(concept.target_prompts), name
+    for name, concept in PAPER.items():
+        assert bool(concept.eval_prompts) == (name != "nudity")
+        assert not set(concept.eval_prompts) & set(concept.target_prompts), name
+    assert len(set(W.EVALUATION_PHRASES) & set(W.HELD_OUT_PHRASES)) == 2
+
+
+def test_an_evaluation_says_its_own_prompts(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        evaluation, "generate", lambda _model, prompts, **_: asked.append(list(prompts)) or []
+    )
+    named = {"name": "c", "target_prompts": ("a c in a d",), "base_prompts": ("a d",)}
+    evaluation.evaluate_images(None, cr.Concept(**named), n=2)
+    evaluation.evaluate_images(None, cr.Concept(**named, eval_prompts=("see c", "c")), n=3)
+    assert asked == [["a c in a d"] * 2, ["see c", "c", "see c"]]
 
 
 def test_paper_artists_and_nudity():
@@ -167,7 +193,8 @@ def test_retained_probes_leave_the_concept_out():
 def test_every_other_object_is_retained_equally_often(rounds):
     """`rounds` × the other objects, past the end of the list too; in between ± 1."""
     pocket = [(c, {f"object:{o}" for o in W.OBJECTS}) for c in POCKET.values()]
-    paper = [(PAPER[o], set(IMAGENET_OBJECTS.values())) for o in IMAGENET_OBJECTS]
+    judged = {*IMAGENET_OBJECTS.values(), *ALSO_JUDGED.values()}
+    paper = [(PAPER[o], judged) for o in IMAGENET_OBJECTS]
     for concept, objects in [*pocket, *paper]:
         others = objects - set(concept.labels)
         probes = evaluation.retained_probes(concept, rounds * len(others))
@@ -183,7 +210,7 @@ def test_every_other_object_is_retained_equally_often(rounds):
 def test_retained_probes_ask_for_what_they_check():
     for concept in (POCKET["cat"], POCKET["weapon"], POCKET["sketch"]):
         for probe in concept.retained:
-            assert f" {probe.labels[0].removeprefix('object:')} in " in probe.prompt
+            assert W.with_article(probe.labels[0].removeprefix("object:")) in probe.prompt
     # Each object comes in several scenes.
     assert len({p.prompt for p in POCKET["cat"].retained if p.labels == ("object:dog",)}) >= 4
 
@@ -307,7 +334,7 @@ def test_yaml_defaults(tmp_path):
 MINIMAL = "name: x\ntarget_prompts: [a]\nbase_prompts: [b]\n"
 
 
-KEYS = "name, target_prompts, base_prompts, labels, clip_pair, retained, judge, settings"
+KEYS = "name, target_prompts, base_prompts, labels, clip_pair, eval_prompts, retained, judge, settings"
 STRINGS = "it must be a list of strings, none blank"
 
 
