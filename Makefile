@@ -114,6 +114,7 @@ measure: $(FULL)
 	test -d .artwork/node_modules/@iconify-json/noto || $(MAKE) artwork
 	$(BIN)/python -m training.quality $(if $(wildcard runs/control/config.json),--control runs/control) --out results/pocket/quality.json
 	$(LAUNCH) -m conceptrevive.experiments.phenomenon --out results/pocket/phenomenon.json
+	$(BIN)/python -m pages.samples
 	$(MAKE) card
 
 # The audit's false positives and power, and the limits that follow; goes on where it stopped.

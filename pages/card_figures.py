@@ -1,13 +1,18 @@
-"""The model card's figures: the spectra of the layers, and the attack concept by concept."""
+"""The model card's figures: training, the spectra of the layers, the attack concept by concept."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import PercentFormatter
 
 from conceptrevive.experiments.table import Table
 from conceptrevive.figures import PALETTE, save_figure
 from pages.tables import LABELS, ROOT
+
+SCALED = {"scaled_0.5": "×0.5", "scaled_0.25": "×0.25", "scaled_0": "×0"}
 
 
 def spectra_figure(result: Table) -> None:
@@ -71,3 +76,38 @@ def phenomenon_figure(result: Table) -> None:
     ax.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=8)
     fig.tight_layout()
     save_figure(fig, ROOT / "book/images/phenomenon.png")
+
+
+def progress_figure(rows: Sequence[Mapping[str, str]]) -> None:
+    """How erasing came with training: gates, what passes by the feed-forwards, pruned, preserved.
+
+    Args:
+        rows: of `results/pocket/progress.csv`, one per stage that was probed.
+    """
+    x = [int(row["pictures"]) / 1e6 for row in rows]
+    fig, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.2), sharex=True)
+
+    def curve(ax: plt.Axes, key: str, label: str, colour: str, style: str = "o-") -> None:
+        ax.plot(x, [float(row[key]) for row in rows], style, color=PALETTE[colour], label=label)
+
+    curve(left, "energy_selective", "energy in columns of the concept", "revived")
+    curve(left, "gate_open", "gates that are open", "pruned", "s--")
+    curve(middle, "original_twelve", "×1", "original")
+    for (key, label), style in zip(SCALED.items(), ("s--", "^-.", "D:"), strict=True):
+        curve(middle, key, label, "original", style)
+    for k, style in (("0.05", "o:"), ("0.1", "s-"), ("0.2", "^--")):
+        curve(right, f"preserved_{k}", f"others, k = {k}", "retained", style)
+        curve(right, f"pruned_{k}", f"pruned, k = {k}", "pruned", style)
+    for ax, title in (
+        (left, "neurons and gates"),
+        (middle, "top-1, every ff.net.2 scaled"),
+        (right, "top-1 after pruning"),
+    ):
+        ax.set(title=title, xlabel="million training pictures", ylim=(-0.02, 1.02), xlim=(0, None))
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+        ax.grid()
+        ax.legend(fontsize=7)
+    for stage, at in zip((row["stage"] for row in rows), x, strict=True):
+        left.annotate(stage, (at, 0.97), ha="center", va="top", fontsize=8)
+    fig.tight_layout()
+    save_figure(fig, ROOT / "book/images/progress.png")

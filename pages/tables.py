@@ -35,6 +35,16 @@ CONTROLS = {
     "other_mask": "another concept's mask",
 }
 LABELS = CONTROLS | ATTACK
+#: What the whole model draws.
+DRAWN = {
+    "scenes": "scenes",
+    "styles": "styles (the style itself)",
+    "styled_objects": "styles (the object in them)",
+    "held_out_pairs": "object and scene never seen together",
+    "held_out_phrasings": "phrasings never seen",
+    "judges_agree": "objects: classifier and CLIP name the same",
+    "every_ff_zeroed": "objects, every `ff.net.2` set to zero",
+}
 
 
 def rate(r: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from conceptrevive.concepts.concept import Concept, Probe, Settings
 
 #: One setting for every concept of the pocket model, chosen on six objects by original, pruned and
 #: retained accuracy.
-POCKET_SETTINGS = Settings(skill_ratio=0.20, tau=6, steps=12, guidance=3.0)
+POCKET_SETTINGS = Settings(skill_ratio=0.1, tau=6, steps=12, guidance=3.0)
 
 
 def object_prompt(name: str, scene: str) -> str:

@@ -97,7 +97,7 @@ def options() -> argparse.ArgumentParser:
     ap.add_argument("--model", default="pocket")
     ap.add_argument("--concepts", nargs="+", default=list(CONCEPTS), metavar="NAME")
     ap.add_argument("--images", type=int, default=50)
-    ap.add_argument("--retained", type=int, default=93, help="pictures of other objects per model")
+    ap.add_argument("--retained", type=int, default=94, help="pictures of other objects per model")
     ap.add_argument(
         "--locate-autocast",
         action="store_true",

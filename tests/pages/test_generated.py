@@ -30,7 +30,7 @@ def test_the_pages_are_those_of_the_results(elsewhere):
         now = (elsewhere / name).read_text(encoding="utf-8")
         assert now == (COMMITTED / name).read_text(encoding="utf-8"), f"{name}: run `make pages`"
     pictures = {path.name for path in (elsewhere / "book/images").iterdir()}
-    assert pictures == {"benchmarks.png", "phenomenon.png", "spectra.png"}
+    assert pictures == {"benchmarks.png", "phenomenon.png", "progress.png", "spectra.png"}
 
 
 def test_cells_of_the_tables():
