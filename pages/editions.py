@@ -9,8 +9,25 @@ import numpy as np
 from conceptrevive.concepts.world import PAPER_OBJECTS
 from conceptrevive.experiments.table import Table
 from pages.tables import ATTACK, CONTROLS, DRAWN, LABELS, difference, made_by, table
+from training.stages import read_stages
 
 Result = dict[str, Any]
+
+#: The stage whose weights are shipped.
+SHIPPED = "v8"
+
+
+def stages() -> str:
+    """The history of the shipped weights: every stage, from the first to the last."""
+    every = read_stages()
+    history = [every[SHIPPED]]
+    while history[0].start is not None:
+        history.insert(0, every[history[0].start])
+    rows, pictures = [], 0
+    for stage in history:
+        pictures += (stage.steps or 0) * stage.batch
+        rows.append([f"`{stage.name}`", f"{pictures / 1000:.0f} k", str(stage.took), stage.note])
+    return table(["stage", "pictures in all", "minutes", "what it tried"], rows)
 
 
 def small_decay(small: Table, first: Table) -> str:

@@ -21,7 +21,7 @@ from conceptrevive.concepts.world import PAPER_OBJECTS, STYLES
 from conceptrevive.experiments.table import Row, Table
 from conceptrevive.figures import theme
 from pages.card_figures import phenomenon_figure, progress_figure, spectra_figure
-from pages.editions import editions, progress, small_decay
+from pages.editions import editions, progress, small_decay, stages
 from pages.tables import (
     ATTACK,
     CONTROLS,
@@ -192,21 +192,22 @@ def main() -> None:
     first_drawn = json.loads((FIRST / "quality.json").read_text())
     result, first = Table.read(RESULTS / "phenomenon.json"), Table.read(FIRST / "phenomenon.json")
     with (RESULTS / "progress.csv").open(newline="", encoding="utf-8") as file:
-        stages = list(csv.DictReader(file))
+        probed = list(csv.DictReader(file))
     pages = {
         "quality": quality(drawn),
         "phenomenon": phenomenon(result),
         "goals": goals(result, drawn),
         "cause": cause(result, drawn),
         "spectra": spectra(result),
-        "progress": progress(stages),
+        "stages": stages(),
+        "progress": progress(probed),
         "editions": editions(first, first_drawn, result, drawn),
         "first-edition": phenomenon(first),
         "small-decay": small_decay(Table.read(FIRST / "small-decay.json"), first),
     }
     with plt.rc_context(theme()):
         phenomenon_figure(result)
-        progress_figure(stages)
+        progress_figure(probed)
         spectra_figure(result)
     for name, text in pages.items():
         (GENERATED / f"{name}.md").write_text(text)

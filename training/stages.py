@@ -57,6 +57,8 @@ class Stage(BaseModel):
     objects: int
     phrases: str
     artwork: list[str] = Field(min_length=1)
+    note: str = ""
+    took: int | None = Field(None, gt=0)
 
     @model_validator(mode="after")
     def _check(self) -> Stage:
