@@ -92,9 +92,17 @@ def evaluate_images(
     progress: Progress = None,
 ) -> list[Image.Image]:
     """`n` pictures of the concept, the evaluation's prompts and seeds."""
-    said = concept.eval_prompts or concept.target_prompts
-    prompts = [said[i % len(said)] for i in range(n)]
+    prompts = [prompt for prompt, _ in erased_pictures(concept, n, seed)]
     return _pictures(model, concept, prompts, evaluation_seed(seed), steps, guidance, progress)
+
+
+def erased_pictures(concept: Concept, n: int, seed: int) -> list[tuple[str, int]]:
+    """(Prompt, noise seed) of the `n` pictures of the concept.
+
+    They are asked for in the evaluation's words, or, without any, in the locating ones.
+    """
+    said, first = concept.eval_prompts or concept.target_prompts, evaluation_seed(seed)
+    return [(said[i % len(said)], first + i) for i in range(n)]
 
 
 def retained_seeds(probes: Sequence[Probe], seed: int) -> list[int]:

@@ -23,7 +23,7 @@ from conceptrevive.concepts.concept import Concept
 from conceptrevive.concepts.presets import get_concept
 from conceptrevive.evaluation.judges import classifier
 from conceptrevive.evaluation.outcomes import (
-    evaluation_seed,
+    erased_pictures,
     judge_concept,
     retained_pictures,
     retained_probes,
@@ -95,8 +95,7 @@ class Laboratory:
         Args:
             weights: of the candidate layers. show: which of the pictures to keep.
         """
-        first, prompts = evaluation_seed(seed), concept.target_prompts
-        jobs = [(prompts[i % len(prompts)], first + i) for i in range(n)]
+        jobs = erased_pictures(concept, n, seed)
         judge = partial(judge_concept, concept, device=self.parts.device)
         wanted: Told = {"labels": [*concept.labels], "clip": [*(concept.clip_pair or ())]}
         return self._pictures(concept, concept.name, weights, jobs, wanted, judge, show)
