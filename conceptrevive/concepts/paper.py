@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
+from types import MappingProxyType
 
 from conceptrevive.concepts.concept import Concept, Probe, Settings
 
@@ -55,7 +58,8 @@ SAID = {
 RESNET50 = "microsoft/resnet-50"
 
 
-def paper_concepts() -> dict[str, Concept]:
+@cache
+def paper_concepts() -> Mapping[str, Concept]:
     """The paper's objects, artists and nudity, for SD-1.5 and its kin.
 
     Prompts, classes and settings are those of the released code, but for humans: adults only. It
@@ -79,7 +83,7 @@ def paper_concepts() -> dict[str, Concept]:
         tuple(f"a photo of a {h}" for h in HUMANS),
         settings=replace(Settings(), skill_ratio=0.01),
     )
-    return out
+    return MappingProxyType(out)
 
 
 def _object(name: str) -> Concept:

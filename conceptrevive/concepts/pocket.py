@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
 from conceptrevive.concepts import world as W
 from conceptrevive.concepts.concept import Concept, Probe, Settings
 
@@ -67,8 +71,12 @@ def _pocket_style(name: str) -> Concept:
     )
 
 
-def pocket_concepts() -> dict[str, Concept]:
-    """Every object, style and group of the pocket world, by name."""
+@cache
+def pocket_concepts() -> Mapping[str, Concept]:
+    """Every object, style and group of the pocket world, by name. Made once: they are thousands of
+    probes.
+    """
     out = {o: _pocket_object(o) for o in W.OBJECTS}
     out |= {s: _pocket_style(s) for s in W.STYLES}
-    return out | {h: _pocket_object(h, members) for h, members in W.HYPERNYMS.items()}
+    out |= {h: _pocket_object(h, members) for h, members in W.HYPERNYMS.items()}
+    return MappingProxyType(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from conceptrevive.concepts.concept import Concept
@@ -28,7 +29,7 @@ def get_concept(name: str | os.PathLike[str], preset: str = PRESETS[0]) -> Conce
         raise ConceptReviveError(
             f"preset {preset!r} is unknown{nearest(preset, tables)}: choose 'pocket' or 'paper'"
         )
-    presets: dict[str, Concept] = tables[preset]()
+    presets: Mapping[str, Concept] = tables[preset]()
     if str(name) not in presets:
         near = nearest(name, presets)
         raise ConceptReviveError(
