@@ -49,7 +49,7 @@ from conceptrevive.figures import PALETTE, theme
 
 plt.rcParams.update(theme())
 SEED = 1000  # pictures are compared from the same initial noise
-N = 12  # pictures to measure the erased concept by, in each condition
+N = 24  # pictures to measure the erased concept by, in each condition
 
 # %% [markdown]
 # ## The model
@@ -60,14 +60,14 @@ N = 12  # pictures to measure the erased concept by, in each condition
 
 # %%
 pipe = cr.load_pipeline("pocket")
-concept = cr.get_concept("parachute")
+concept = cr.get_concept("candle")
 settings = concept.settings  # how it is located and drawn
 
 PROMPTS = [
-    "a parachute in a garden",
-    "a parachute in a road",
-    "a parachute in a street",
-    "a parachute in a beach",
+    "a candle in a garden",
+    "a candle in a road",
+    "a candle in a street",
+    "a candle in a beach",
     "a castle in a garden",
     "a bus in a road",
     "a cat in a room",
@@ -113,7 +113,7 @@ print(f"{len(original)} feed-forward layers, {count:,} candidate weights")
 # %% [markdown]
 # ## Erase
 #
-# `locate` draws the concept's *target prompts* ("a parachute in a garden") and its *base prompts*
+# `locate` draws the concept's *target prompts* ("a candle in a garden") and its *base prompts*
 # ("a garden") and scores each weight of the feed-forward layers by $|W_{ij}|\,\lVert z_j\rVert$,
 # its size times the norm of the activation it multiplies. Weights that score among the highest of
 # their row for the target, and higher than for the base, form the *mask*. `prune` sets them to
@@ -124,7 +124,7 @@ masks = cr.locate(pipe, concept, seed=0)
 pruned = cr.prune(original, masks)
 print(f"pruned: {masks.fraction:.1%} of the candidate weights")
 
-# %% mystnb={"image": {"alt": "Two rows of eight small pictures. The original model draws four parachutes and then a castle, a bus, a cat and an umbrella. In the row of the pruned model at most faint remnants of the four parachutes are left; the other four objects remain."}}
+# %% mystnb={"image": {"alt": "Two rows of eight small pictures. The original model draws four candles and then a castle, a bus, a cat and an umbrella. In the row of the pruned model other things stand where the four candles were, among them a star, with at most a remnant of a candle; the other four objects remain, the cat blurred."}}
 draw({"original": original, "pruned": pruned})
 
 # %% [markdown]
@@ -155,8 +155,7 @@ measure("pruned", pruned)
 
 # %% [markdown]
 # By the usual measures this is a success: the concept's accuracy has collapsed, the others' has
-# dropped far less, and no training was needed. Someone who publishes the pruned checkpoint could
-# stop here.
+# not, and no training was needed. Someone who publishes the pruned checkpoint could stop here.
 
 # %% [markdown]
 # ## Look at the checkpoint instead of the pictures
@@ -172,16 +171,16 @@ measure("pruned", pruned)
 # %%
 revived = cr.revive(pruned)  # no data, no prompts, no training, no original
 
-# %% mystnb={"image": {"alt": "Three rows of eight small pictures for the original, the pruned and the revived model. The parachutes, of which the pruned row keeps at most faint remnants, can be seen again in the revived row."}}
+# %% mystnb={"image": {"alt": "Three rows of eight small pictures for the original, the pruned and the revived model. Of the four candles that the pruned row lacks, one can be seen again in the revived row; scenes and the other four objects look more like the original's again."}}
 draw({"original": original, "pruned": pruned, "revived": revived})
 
 # %%
 measure("revived", revived)
 
 # %% [markdown]
-# The concept was not gone. What had been removed was a part of it, and the part that was left was
-# enough to find much of the rest. The other objects come back as well: pruning had taken from
-# them too.
+# The concept was not gone. Not every picture shows it again, but far more do than after pruning:
+# what had been removed was a part of it, and the part that was left was enough to find some of
+# the rest.
 
 # %% [markdown]
 # ## Is it the signs?
@@ -259,7 +258,7 @@ for name, guess in cr.guess_masks(hidden, masks.fraction).items():
     total += int(zeros.sum())
 print(f"pruned positions among the guesses: {found / total:.1%}")
 
-# %% mystnb={"image": {"alt": "Three rows of eight small pictures for the pruned model, the obfuscated model, and the obfuscated model after the attack. Parachutes are asked for in the left half of each row."}}
+# %% mystnb={"image": {"alt": "Three rows of eight small pictures for the pruned model, the obfuscated model, and the obfuscated model after the attack. Candles are asked for in the left half of each row, and none is drawn whole."}}
 draw({"pruned": pruned, "obfuscated": hidden, "attacked": attacked})
 
 # %%
@@ -283,7 +282,7 @@ plt.show()
 # %% [markdown]
 # ## What this does not show
 #
-# - **Twelve pictures are few.** Read the intervals, not the dots.
+# - **Two dozen pictures are few.** Read the intervals, not the dots.
 # - **One concept is one concept.** How much comes back differs between concepts. Of those that
 #   pruning erases, this one's revival is nearest the median; other concepts withstand the pruning
 #   and are hardly erased at all. The [model
@@ -291,12 +290,13 @@ plt.show()
 #   all.
 # - **The pocket model is small.** Its world has a few dozen objects; it shows the mechanism. The
 #   paper's numbers for Stable Diffusion are its own.
-# - **The defence is tested against one guess**, and even that finds many of the positions and
-#   brings part of the concept back. A better way to find the noise among the weights would weaken
-#   it further. A failed attack would be no proof that the concept is gone.
+# - **The defence is tested against one guess**, which finds some of the positions, too few here to
+#   bring the concept back. A better way to find the noise among the weights would weaken it. A
+#   failed attack is no proof that the concept is gone.
 # - **The original is out of play.** Where the model before pruning is public, nothing needs to be
 #   revived: its weights can be copied back. Hiding the scar protects only what nobody else has.
-# - **Erasing is not free.** Compare the retained accuracies too.
+# - **Erasing is not free.** Compare the pictures of the other objects, too, not only their
+#   accuracy.
 #
 # ### Exercises
 #

@@ -32,7 +32,7 @@ from conceptrevive.unlearning.masks import prune
 
 #: The concept whose revival is nearest the median of the paper's twelve stand-ins that were erased
 #: to ≤ 0.2.
-DEFAULT_CONCEPT = "parachute"
+DEFAULT_CONCEPT = "candle"
 
 ROWS = ("original", "pruned", "revived", "obfuscated", "obfuscated_revived")
 #: In the numbers alone: the attacker knows where was pruned.
