@@ -71,7 +71,6 @@ def quality(result: Result) -> str:
         ["objects, mean", f"{d['objects_mean']:.3f}, {result['images']} pictures each"],
         ["objects, lowest", f"{lowest}: {rate(d['objects'][lowest])}"],
         *[[label, rate(d[key])] for key, label in DRAWN.items() if key in d],
-        ["seconds a picture", f"{d['seconds_per_picture']:.2f} ({result['threads']} threads)"],
     ]
     out = table(["what is drawn", "top-1 by the judge"], rows)
     judged = result.get("judging")
