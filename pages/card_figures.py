@@ -85,7 +85,7 @@ def progress_figure(rows: Sequence[Mapping[str, str]]) -> None:
         rows: of `results/pocket/progress.csv`, one per stage that was probed.
     """
     x = [int(row["pictures"]) / 1e6 for row in rows]
-    fig, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.2), sharex=True)
+    fig, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 4.2), sharex=True)
 
     def curve(ax: plt.Axes, key: str, label: str, colour: str, style: str = "o-") -> None:
         ax.plot(x, [float(row[key]) for row in rows], style, color=PALETTE[colour], label=label)
@@ -103,10 +103,13 @@ def progress_figure(rows: Sequence[Mapping[str, str]]) -> None:
         (middle, "top-1, every ff.net.2 scaled"),
         (right, "top-1 after pruning"),
     ):
-        ax.set(title=title, xlabel="million training pictures", ylim=(-0.02, 1.02), xlim=(0, None))
+        ax.set(
+            title=title, xlabel="million training pictures", ylim=(-0.02, 1.02), xlim=(0.4, None)
+        )
         ax.yaxis.set_major_formatter(PercentFormatter(1))
         ax.grid()
-        ax.legend(fontsize=7)
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
+        ax.legend(fontsize=8, ncols=1 if ax is left else 2, **place)
     for stage, at in zip((row["stage"] for row in rows), x, strict=True):
         left.annotate(stage, (at, 0.97), ha="center", va="top", fontsize=8)
     fig.tight_layout()

@@ -74,10 +74,7 @@ def editions(first: Table, first_drawn: Result, result: Table, drawn: Result) ->
     for key in ("pruned_fraction", "sign_accuracy"):
         means = [np.mean([t.concepts[o].value(key) for o in PAPER_OBJECTS]) for t in both]
         rows.append([f"the twelve: {LABELS[key]}", *(f"{mean:.2f}" for mean in means)])
-    out = table(["", "first edition", "shipped"], rows)
-    return (
-        out + "\n:::{dropdown} Every concept of the first edition\n" + phenomenon(first) + ":::\n"
-    )
+    return table(["", "first edition", "shipped"], rows)
 
 
 def progress(rows: list[dict[str, str]]) -> str:
