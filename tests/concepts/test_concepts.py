@@ -334,7 +334,9 @@ def test_yaml_defaults(tmp_path):
 MINIMAL = "name: x\ntarget_prompts: [a]\nbase_prompts: [b]\n"
 
 
-KEYS = "name, target_prompts, base_prompts, labels, clip_pair, eval_prompts, retained, judge, settings"
+KEYS = (
+    "name, target_prompts, base_prompts, labels, clip_pair, eval_prompts, retained, judge, settings"
+)
 STRINGS = "it must be a list of strings, none blank"
 
 
