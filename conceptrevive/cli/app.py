@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from conceptrevive.cli import auditing, editing, listing, measuring
+from conceptrevive.cli import auditing, editing, listing, measuring, reproducing
 from conceptrevive.cli.handler import FAILED, TERMINATED, exit_code, guarded
 from conceptrevive.cli.output import complain, say
 from conceptrevive.version import version
@@ -25,6 +25,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "obfuscate": editing.run_obfuscate,
     "evaluate": measuring.run_evaluate,
     "audit": auditing.run_audit,
+    "reproduce": reproducing.run_reproduce,
     "concepts": listing.run_concepts,
 }
 

@@ -20,7 +20,7 @@ from conceptrevive.cli.options import (
 from conceptrevive.cli.output import progress, show
 from conceptrevive.cli.places import check_file, check_folder, holds, holds_keys
 from conceptrevive.cli.positions import matching
-from conceptrevive.concepts.defaults import PRESETS
+from conceptrevive.concepts.defaults import PRESETS, preset_for
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.evaluation.defaults import IMAGES
 from conceptrevive.unlearning.defaults import BY_GRADIENT, METHOD, METHODS
@@ -218,7 +218,7 @@ def _load(
     dtype = torch.float32 if single else None
     pipe = load_pipeline(model, device=device, dtype=dtype, revision=revision, variant=variant)
     size = picture_size(pipe)
-    table = preset or ("pocket" if size <= 64 else "paper")
+    table = preset or preset_for(size)
     if table not in found:
         has = next(iter(found))
         raise ConceptReviveError(

@@ -20,6 +20,32 @@ def zero_masks(weights: Mapping[str, Float[Tensor, "rows columns"]]) -> MaskSet:
     return MaskSet({n: w == 0 for n, w in weights.items()}, concept="exact zeros")
 
 
+def guess_everywhere(
+    weights: Mapping[str, Float[Tensor, "rows columns"]], fraction: float
+) -> MaskSet:
+    """As `guess_masks`, but the smallest |w| of all layers together, wherever they are.
+
+    Args:
+        fraction: which share of all entries.
+
+    Raises:
+        ConceptReviveError: a share out of [0, 1].
+    """
+    check_matrices(weights)
+    _check_share(fraction, "fraction")
+    sizes = torch.cat([w.detach().float().abs().flatten().cpu() for w in weights.values()])
+    chosen = torch.zeros(len(sizes), dtype=torch.bool)
+    chosen[sizes.topk(round(fraction * len(sizes)), largest=False).indices] = True
+    parts = chosen.split([w.numel() for w in weights.values()])
+    return MaskSet(
+        {
+            n: part.view(w.shape).to(w.device)
+            for (n, w), part in zip(weights.items(), parts, strict=True)
+        },
+        concept="guess: smallest magnitudes of all",
+    )
+
+
 def guess_masks(
     weights: Mapping[str, Float[Tensor, "rows columns"]], fraction: float | Mapping[str, float]
 ) -> MaskSet:
@@ -40,17 +66,19 @@ def guess_masks(
                 f"{name}: fraction has no share for this layer: give one for each, or one for all"
             )
         share = fraction[name] if isinstance(fraction, Mapping) else fraction
-        expect_number(share, f"{name}: fraction")
-        if not 0 <= share <= 1:
-            raise ConceptReviveError(
-                f"{name}: fraction is {share}; it is a share of the entries, in [0, 1]"
-            )
+        _check_share(share, f"{name}: fraction")
         count = round(share * w.shape[1])
         mask = torch.zeros_like(w, dtype=torch.bool)
         if count:
             mask.scatter_(1, w.float().abs().topk(count, dim=1, largest=False).indices, True)
         out[name] = mask
     return MaskSet(out, concept="guess: smallest magnitudes")
+
+
+def _check_share(share: float, name: str) -> None:
+    expect_number(share, name)
+    if not 0 <= share <= 1:
+        raise ConceptReviveError(f"{name} is {share}; it is a share of the entries, in [0, 1]")
 
 
 def redrawn_positions(

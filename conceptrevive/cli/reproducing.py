@@ -1,0 +1,49 @@
+"""The command that measures the paper's tables and figures: reproduce."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from conceptrevive.cli.options import AsJson, Device, LocateSeed
+from conceptrevive.cli.output import show
+from conceptrevive.experiments.reproduction.catalogue import ALL, EXPERIMENTS
+
+
+def run_reproduce(
+    experiment: Annotated[
+        str, typer.Argument(metavar="EXPERIMENT", help=", ".join((*EXPERIMENTS, ALL)))
+    ],
+    profile: Annotated[
+        str, typer.Option(metavar="NAME", help="how much is measured: smoke, laptop or paper")
+    ] = "smoke",
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="pocket, a folder, a hub id")
+    ] = "pocket",
+    concept: Annotated[
+        list[str] | None,
+        typer.Option(help="a preset or a .yaml file; once or more; default: the profile's"),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="folder; default: results/PROFILE")
+    ] = None,
+    as_json: AsJson = False,
+    device: Device = None,
+    seed: LocateSeed = 0,
+) -> None:
+    """Measure a table or figure of the paper, or all of them."""
+    from conceptrevive.experiments.reproduction.driver import reproduce
+    from conceptrevive.experiments.runner import is_first
+
+    found = reproduce(
+        experiment,
+        profile=profile,
+        model=model,
+        concepts=concept,
+        out=out,
+        seed=seed,
+        device=device,
+    )
+    if is_first(device):  # of several processes one tells
+        show(dict(found), as_json)

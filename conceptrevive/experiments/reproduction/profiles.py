@@ -1,0 +1,116 @@
+"""How much is measured: a profile says how many concepts, pictures and settings.
+
+Free of torch and pydantic: the command line lists these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conceptrevive.errors import ConceptReviveError
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What every experiment measures.
+
+    Attributes:
+        name: of the profile. concepts: how many of the objects, in the order of Table 1.
+        images, retained: pictures a cell, of the concept and of the others.
+        bits: of Quant Recover. top_k: the shares of signs kept (K).
+        sigmas: σ_M in units of σ_U. absolute: σ_M in units of the weights.
+        together: how many concepts are pruned at once.
+        locating_seeds: how many times a concept is located anew. phrasings: how many.
+        asked: pictures a phrasing and locating seed.
+        scales: factors of the denoising steps and of the guidance.
+        repeats: how often each step is timed. shown: pictures of a cell on the contact sheet.
+    """
+
+    name: str
+    concepts: int
+    images: int
+    retained: int
+    bits: tuple[int, ...]
+    top_k: tuple[float, ...]
+    sigmas: tuple[float, ...]
+    absolute: tuple[float, ...]
+    together: tuple[int, ...]
+    locating_seeds: int
+    phrasings: int
+    asked: int
+    scales: tuple[float, ...]
+    repeats: int
+    shown: int
+
+
+TENTHS = tuple(k / 10 for k in range(1, 11))
+
+#: Minutes for all experiments together: does everything run?
+SMOKE = Profile(
+    "smoke",
+    concepts=2,
+    images=1,
+    retained=1,
+    bits=(4,),
+    top_k=(0.6, 1.0),
+    sigmas=(0.25,),
+    absolute=(0.01,),
+    together=(2,),
+    locating_seeds=2,
+    phrasings=2,
+    asked=1,
+    scales=(0.5,),
+    repeats=1,
+    shown=1,
+)
+
+#: Three hours on two cores.
+LAPTOP = Profile(
+    "laptop",
+    concepts=12,
+    images=24,
+    retained=12,
+    bits=(2, 3, 4, 8),
+    top_k=TENTHS,
+    sigmas=(0.1, 0.25, 0.5, 1.0),
+    absolute=(0.005, 0.01, 0.02),
+    together=(2, 4, 6),
+    locating_seeds=5,
+    phrasings=5,
+    asked=8,
+    scales=(0.5, 2.0),
+    repeats=5,
+    shown=1,
+)
+
+#: As the paper: 500 pictures a class, each of the other twelve classes equally often.
+PAPER = Profile(
+    "paper",
+    concepts=12,
+    images=500,
+    retained=12 * 500,
+    bits=(2, 3, 4, 8),
+    top_k=TENTHS,
+    sigmas=(0.1, 0.25, 0.5, 1.0),
+    absolute=(0.001, 0.005, 0.01, 0.05, 0.1),
+    together=(2, 4, 6),
+    locating_seeds=5,
+    phrasings=5,
+    asked=100,
+    scales=(0.5, 2.0),
+    repeats=5,
+    shown=1,
+)
+
+PROFILES = {each.name: each for each in (SMOKE, LAPTOP, PAPER)}
+
+
+def get_profile(name: str) -> Profile:
+    """A profile by name. Raises ConceptReviveError with the nearest name and all there are."""
+    if name not in PROFILES:
+        from conceptrevive.concepts.wording import nearest  # it loads pydantic
+
+        raise ConceptReviveError(
+            f"no profile {name!r}{nearest(name, PROFILES)}: choose one of {', '.join(PROFILES)}"
+        )
+    return PROFILES[name]

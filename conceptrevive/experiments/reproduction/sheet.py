@@ -1,0 +1,67 @@
+"""A contact sheet: the first pictures of every cell, a row per recipe and a column per concept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from conceptrevive.experiments.cells import Cell, Result
+from conceptrevive.experiments.laboratory import decode
+from conceptrevive.files import replacing
+
+#: Pixels of a thumbnail, of the gap between two, and of the labels' column.
+SIZE, GAP, LABELS = 64, 2, 250
+TEXT = 12
+
+
+def row_of(cell: Cell) -> str:
+    """The label of a cell's row: its recipe, and what stands out in its settings."""
+    told = cell.settings
+    parts = [cell.recipe]
+    if isinstance(together := told.get("together"), list):
+        parts.append(f"of {len(together)}")
+    changed = str(told.get("changed", ""))
+    if changed == "factors":
+        parts += [f"seed {told['locating_seed']}", str(told["phrasing"])]
+    elif changed in ("steps", "guidance"):
+        parts.append(f"{changed} {told[changed]}")
+    return ", ".join(parts)
+
+
+def contact_sheet(results: Sequence[Result]) -> Image.Image | None:
+    """All kept pictures of an experiment on one sheet; None if it drew none."""
+    rows: dict[str, dict[str, list[str]]] = {}
+    for result in results:
+        kept = result.numbers.get("pictures")
+        if isinstance(kept, list) and kept:
+            row = rows.setdefault(row_of(result.cell), {})
+            row[result.cell.concept] = [str(text) for text in kept]
+    if not rows:
+        return None
+    most = max(len(pictures) for row in rows.values() for pictures in row.values())
+    concepts = list(dict.fromkeys(concept for row in rows.values() for concept in row))
+    step = SIZE + GAP
+    width, height = LABELS + len(concepts) * most * step, TEXT + 2 * GAP + len(rows) * step
+    sheet = Image.new("RGB", (width, height), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT)
+    for i, concept in enumerate(concepts):
+        pen.text((LABELS + i * most * step, GAP), concept, "black", font)
+    for j, (label, row) in enumerate(rows.items()):
+        y = TEXT + 2 * GAP + j * step
+        pen.text((GAP, y + SIZE // 2 - TEXT // 2), label, "black", font)
+        for concept, pictures in row.items():
+            for k, text in enumerate(pictures):
+                x = LABELS + (concepts.index(concept) * most + k) * step
+                sheet.paste(decode(text).resize((SIZE, SIZE)), (x, y))
+    return sheet
+
+
+def write_sheet(results: Sequence[Result], path: Path) -> bool:
+    """Write the contact sheet as a PNG, to a temporary name first; whether there was one."""
+    sheet = contact_sheet(results)
+    if sheet is not None:
+        with replacing(path) as temporary:
+            sheet.save(temporary, "PNG")
+    return sheet is not None
