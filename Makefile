@@ -2,6 +2,8 @@
 PYTHON ?= python3
 SETS := noto@1.2.9 noto-v1@1.2.5 fluent-emoji@1.2.7 fluent-emoji-flat@1.2.6 twemoji@1.2.5 emojione@1.2.3
 STAGE ?= from-nothing
+EXPERIMENT ?= all
+PROFILE ?= smoke
 ARGS ?=
 
 BIN := .venv/bin
@@ -21,7 +23,7 @@ LAUNCH := OMP_NUM_THREADS=1 $(BIN)/accelerate launch $(if $(filter-out 1,$(PROCE
 
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test test-slow mutants lint format sync notebooks book artwork train measure rates card pages bench solvers clean
+.PHONY: help demo test test-slow mutants reproduce lint format sync notebooks book artwork train measure rates card pages bench solvers clean
 
 help:
 	@echo "make demo       erase, revive and defend one concept; writes demo/demo.png and demo/demo.json"
@@ -31,6 +33,7 @@ help:
 	@echo "make notebooks  run every notebook; make book renders them to build/book/_build/html"
 	@echo "make measure    measure the shipped model, every concept's erasing and revival; make card shows it in the book"
 	@echo "make pages      every generated page of the book, the picture of the package too"
+	@echo "make reproduce  the paper's tables and figures (EXPERIMENT=all PROFILE=smoke); writes results/PROFILE"
 	@echo "make bench      time the attack against the paper's loop; make solvers counts signs and judges pictures of each solver"
 	@echo "make artwork    fetch the emoji artwork; make train STAGE=v7 paints with it and trains the pocket model"
 
@@ -59,6 +62,10 @@ test-slow: $(FULL)
 mutants: $(FULL)
 	$(PIP) --editable '.[mutants]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m mutation $(ARGS)
+
+# Minutes for the profile smoke, hours for laptop; goes on where it stopped when called again.
+reproduce: $(FULL)
+	$(LAUNCH) -m conceptrevive reproduce $(EXPERIMENT) --profile $(PROFILE) $(ARGS)
 
 lint: $(FULL)
 	$(BIN)/ruff check .

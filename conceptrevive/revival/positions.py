@@ -36,7 +36,7 @@ def guess_everywhere(
     sizes = torch.cat([w.detach().float().abs().flatten().cpu() for w in weights.values()])
     chosen = torch.zeros(len(sizes), dtype=torch.bool)
     chosen[sizes.topk(round(fraction * len(sizes)), largest=False).indices] = True
-    parts = chosen.split([w.numel() for w in weights.values()])
+    parts = torch.split(chosen, [w.numel() for w in weights.values()])
     return MaskSet(
         {
             n: part.view(w.shape).to(w.device)

@@ -13,7 +13,8 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from conceptrevive.experiments.cells import Cell, Found
-from conceptrevive.experiments.reproduction.bench import Bench, Erased, Experiment, Numbers
+from conceptrevive.experiments.reproduction.bench import Bench, Experiment, Numbers
+from conceptrevive.experiments.reproduction.recipes import Erased
 from conceptrevive.intervals import wilson
 from conceptrevive.revival.completion.covariance import column_model
 from conceptrevive.revival.completion.problems import Completion, prepare
@@ -57,7 +58,8 @@ def claims(
     precision = torch.zeros(len(weight), dtype=torch.float64)
     precision[problem.rows.cpu()] = k[0].diagonal().double().cpu() / float(problem.scale) ** 2
     sigmas = completion.unrounded.double().cpu().abs() * precision.sqrt()[:, None]
-    return torch.special.ndtr(sigmas)
+    sure: Tensor = torch.special.ndtr(sigmas)
+    return sure
 
 
 def calibration(right: Answers, claimed: Entries) -> tuple[list[JsonValue], float]:

@@ -1,4 +1,4 @@
-"""What every table and figure shares: concepts erased, recipes for weights, pictures judged.
+"""What every table and figure shares: concepts erased, cells made, pictures drawn and judged.
 
 An experiment's file says which cells it has and which recipes; it ends in an `EXPERIMENT`.
 """
@@ -6,8 +6,8 @@ An experiment's file says which cells it has and which recipes; it ends in an `E
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pydantic import JsonValue
 
@@ -26,58 +26,11 @@ from conceptrevive.experiments.laboratory import (
     weights_digest,
 )
 from conceptrevive.experiments.reproduction.profiles import Profile
+from conceptrevive.experiments.reproduction.recipes import ORIGINAL, Erased, Recipe
 from conceptrevive.models.generation import picture_size
-from conceptrevive.models.weights import Weights
-from conceptrevive.revival.completion.problems import Completion
-from conceptrevive.revival.completion.solvers import complete
-from conceptrevive.unlearning.masks import MaskSet, prune
+from conceptrevive.unlearning.masks import MaskSet
 
 Numbers = dict[str, JsonValue]
-
-
-@dataclass(frozen=True)
-class Erased:
-    """What recipes start from; the rest is computed when first needed.
-
-    Attributes:
-        original: the model's weights. masks: what is pruned. seed: of random draws.
-        each: the masks of every concept, where several are pruned together.
-    """
-
-    original: Weights
-    masks: MaskSet
-    seed: int
-    each: tuple[MaskSet, ...] = ()
-
-    @cached_property
-    def pruned(self) -> Weights:
-        """The original with exact zeros where `masks` says."""
-        return prune(self.original, self.masks)
-
-    @cached_property
-    def completed(self) -> dict[str, Completion]:
-        """The estimate of what was pruned."""
-        return complete(self.pruned, self.masks)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What is done to the weights of one row.
-
-    Attributes:
-        make: the weights. told: what the row's name says, as numbers.
-    """
-
-    make: Callable[[Erased], Weights]
-    told: Mapping[str, JsonValue] = field(default_factory=dict)
-
-
-#: The rows that every table begins with.
-ORIGINAL, PRUNED = "original", "pruned"
-BASIS = {
-    ORIGINAL: Recipe(lambda erased: erased.original),
-    PRUNED: Recipe(lambda erased: erased.pruned),
-}
 
 
 class Bench:
@@ -170,10 +123,18 @@ class Bench:
         return Cell(experiment, concept, recipe, images, self.seed, told | settings)
 
     def rows(
-        self, experiment: str, recipes: Sequence[str] | Mapping[str, Recipe], **settings: JsonValue
+        self,
+        experiment: str,
+        recipes: Sequence[str] | Mapping[str, Recipe],
+        n: int | None = None,
+        retained: int | None = None,
     ) -> list[Cell]:
         """Every concept under every recipe."""
-        return [self.cell(experiment, c, r, **settings) for c in self.concepts for r in recipes]
+        return [
+            self.cell(experiment, concept, recipe, n, retained)
+            for concept in self.concepts
+            for recipe in recipes
+        ]
 
     def depends(self, cell: Cell) -> Iterator[bytes]:
         """What a part depends on besides cell and code: weights, drawing, concepts, judges."""

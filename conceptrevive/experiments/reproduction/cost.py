@@ -20,7 +20,8 @@ from conceptrevive.defence.obfuscation import obfuscate
 from conceptrevive.evaluation.outcomes import evaluate_images
 from conceptrevive.experiments.cells import Cell, Found
 from conceptrevive.experiments.memory import peak_since, reset_peak
-from conceptrevive.experiments.reproduction.bench import Bench, Erased, Experiment
+from conceptrevive.experiments.reproduction.bench import Bench, Experiment
+from conceptrevive.experiments.reproduction.recipes import Erased
 from conceptrevive.revival.attack import revive
 from conceptrevive.revival.completion.solvers import complete
 from conceptrevive.unlearning.conceptprune import locate

@@ -17,14 +17,9 @@ from safetensors.torch import save_file
 from conceptrevive.auditing.verdict import audit
 from conceptrevive.defence.obfuscation import modified_probability, obfuscate
 from conceptrevive.experiments.cells import Cell, Found
-from conceptrevive.experiments.reproduction.bench import (
-    BASIS,
-    Bench,
-    Erased,
-    Experiment,
-    Recipe,
-)
+from conceptrevive.experiments.reproduction.bench import Bench, Experiment
 from conceptrevive.experiments.reproduction.profiles import Profile
+from conceptrevive.experiments.reproduction.recipes import BASIS, Erased, Recipe
 from conceptrevive.models.weights import Weights
 from conceptrevive.revival.attack import revive
 from conceptrevive.revival.positions import guess_everywhere, guess_masks

@@ -7,14 +7,9 @@ from functools import partial
 import torch
 
 from conceptrevive.experiments.cells import Cell, Found
-from conceptrevive.experiments.reproduction.bench import (
-    BASIS,
-    Bench,
-    Erased,
-    Experiment,
-    Recipe,
-)
+from conceptrevive.experiments.reproduction.bench import Bench, Experiment
 from conceptrevive.experiments.reproduction.profiles import Profile
+from conceptrevive.experiments.reproduction.recipes import BASIS, Erased, Recipe
 from conceptrevive.models.weights import Weights
 from conceptrevive.revival.attack import revive_layer
 from conceptrevive.revival.defaults import Magnitude

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.experiments.cells import Cell, Found
-from conceptrevive.experiments.reproduction.bench import (
-    BASIS,
-    Bench,
-    Erased,
-    Experiment,
-    Recipe,
-)
+from conceptrevive.experiments.reproduction.bench import Bench, Experiment
+from conceptrevive.experiments.reproduction.recipes import BASIS, Erased, Recipe
 from conceptrevive.models.weights import Weights
 from conceptrevive.revival.attack import revive_layer
 

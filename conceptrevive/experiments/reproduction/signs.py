@@ -12,13 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conceptrevive.experiments.cells import Cell, Found
-from conceptrevive.experiments.reproduction.bench import (
-    BASIS,
-    Bench,
-    Erased,
-    Experiment,
-    Recipe,
-)
+from conceptrevive.experiments.reproduction.bench import Bench, Experiment
+from conceptrevive.experiments.reproduction.recipes import BASIS, Erased, Recipe
 from conceptrevive.models.weights import Weights
 from conceptrevive.revival.magnitude import neuron_magnitude
 

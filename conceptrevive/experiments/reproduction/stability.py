@@ -15,15 +15,11 @@ from pydantic import JsonValue
 
 from conceptrevive.concepts import world as W
 from conceptrevive.concepts.concept import Concept
+from conceptrevive.concepts.paper import IMAGENET_OBJECTS
+from conceptrevive.concepts.presets import get_concept
 from conceptrevive.experiments.cells import Cell, Found, Result
-from conceptrevive.experiments.reproduction.bench import (
-    BASIS,
-    ORIGINAL,
-    PRUNED,
-    Bench,
-    Experiment,
-    Recipe,
-)
+from conceptrevive.experiments.reproduction.bench import Bench, Experiment
+from conceptrevive.experiments.reproduction.recipes import BASIS, ORIGINAL, PRUNED, Recipe
 from conceptrevive.revival.attack import revive_layer
 from conceptrevive.unlearning.masks import MaskSet
 
@@ -48,16 +44,17 @@ PHRASES = (
 def phrasings(concept: Concept, preset: str, most: int) -> dict[str, tuple[str, ...]]:
     """Phrasing → the prompts it gives, at most `most` of them.
 
-    The pocket model's objects are asked for in every scene; a concept of the user's own in the
-    prompts it has.
+    The pocket model's objects are asked for in every scene; a concept of the user's own, whatever
+    its name, in the prompts it has.
     """
-    if preset == "pocket" and concept.name in W.OBJECTS:
+    objects = W.OBJECTS if preset == "pocket" else IMAGENET_OBJECTS
+    if concept.name not in objects or concept != get_concept(concept.name, preset):
+        found = {p: (p,) for p in concept.eval_prompts or concept.target_prompts}
+    elif preset == "pocket":
         turns = len(W.EVALUATION_PHRASES)
         found = {p: concept.eval_prompts[i::turns] for i, p in enumerate(W.EVALUATION_PHRASES)}
-    elif preset == "paper":
-        found = {phrase: (phrase.format(concept.name),) for phrase in PHRASES}
     else:
-        found = {p: (p,) for p in concept.eval_prompts or concept.target_prompts}
+        found = {phrase: (phrase.format(concept.name),) for phrase in PHRASES}
     return dict(list(found.items())[:most])
 
 
@@ -119,7 +116,7 @@ def _ways(bench: Bench, name: str) -> list[Cell]:
         ways.append((STEPS, {"steps": max(s.tau, round(s.steps * scale))}))
         ways.append((GUIDANCE, {"guidance": s.guidance * scale}))
     return [
-        _cell(bench, name, recipe, changed, **way)
+        _cell(bench, name, recipe, changed, None, **way)
         for changed, way in ways
         for recipe in (ORIGINAL, PRUNED, REVIVED)
     ]

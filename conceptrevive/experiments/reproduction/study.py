@@ -14,7 +14,8 @@ from pydantic import ConfigDict, JsonValue
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.evaluation.outcomes import retained_pictures
 from conceptrevive.experiments.cells import Result, read_json
-from conceptrevive.experiments.reproduction.bench import ORIGINAL, PRUNED, Bench
+from conceptrevive.experiments.reproduction.bench import Bench
+from conceptrevive.experiments.reproduction.recipes import ORIGINAL, PRUNED
 from conceptrevive.experiments.table import Difference
 from conceptrevive.intervals import Rate, paired_difference
 

@@ -12,7 +12,7 @@ from conceptrevive.experiments.reproduction.accuracy import (
     found,
     rate,
 )
-from conceptrevive.experiments.reproduction.bench import Erased
+from conceptrevive.experiments.reproduction.recipes import Erased
 from conceptrevive.intervals import wilson
 from conceptrevive.revival.signs import sign_accuracy
 from conceptrevive.unlearning.masks import MaskSet

@@ -7,8 +7,8 @@ import torch
 
 from conceptrevive.experiments.laboratory import weights_digest
 from conceptrevive.experiments.reproduction import defence, objects, several, signs
-from conceptrevive.experiments.reproduction.bench import Erased
 from conceptrevive.experiments.reproduction.profiles import LAPTOP, SMOKE
+from conceptrevive.experiments.reproduction.recipes import Erased
 from conceptrevive.revival.attack import revive
 from conceptrevive.revival.signs import retain_signs
 from conceptrevive.unlearning.masks import MaskSet

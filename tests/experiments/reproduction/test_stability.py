@@ -71,5 +71,5 @@ def test_others_are_asked_in_words_of_their_own():
     golf = paper_concepts()["golf ball"]
     found = phrasings(golf, "paper", 5)
     assert len(found) == 5 and found["an image of a {}"] == ("an image of a golf ball",)
-    own = Concept("own", ("a cat in a room",), ("a room",), labels=("object:cat",))
+    own = Concept("cat", ("a cat in a room",), ("a room",), labels=("object:cat",))
     assert phrasings(own, "pocket", 5) == {"a cat in a room": ("a cat in a room",)}
