@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 from conceptrevive.experiments.cells import Cell, Result
@@ -45,9 +46,9 @@ def contact_sheet(results: Sequence[Result]) -> Image.Image | None:
     step = SIZE + GAP
     width, height = LABELS + len(concepts) * most * step, TEXT + 2 * GAP + len(rows) * step
     sheet = Image.new("RGB", (width, height), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT)
+    pen, font = ImageDraw.Draw(sheet), _font()
     for i, concept in enumerate(concepts):
-        pen.text((LABELS + i * most * step, GAP), concept, "black", font)
+        pen.text((LABELS + i * most * step, GAP), Path(concept).stem, "black", font)
     for j, (label, row) in enumerate(rows.items()):
         y = TEXT + 2 * GAP + j * step
         pen.text((GAP, y + SIZE // 2 - TEXT // 2), label, "black", font)
@@ -56,6 +57,11 @@ def contact_sheet(results: Sequence[Result]) -> Image.Image | None:
                 x = LABELS + (concepts.index(concept) * most + k) * step
                 sheet.paste(decode(text).resize((SIZE, SIZE)), (x, y))
     return sheet
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    """Matplotlib's own, which every figure has, and which knows σ."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), TEXT)
 
 
 def write_sheet(results: Sequence[Result], path: Path) -> bool:

@@ -205,9 +205,9 @@ def test_unknown_concepts_and_judges_without_the_class_are_named(
     line = fails(capsys, "signs", *base, "--concept", "parachut")
     assert "no pocket concept 'parachut' (did you mean 'parachute'?)" in line
     other = tmp_path / "other.yaml"
-    other.write_text(CONCEPT.format(name="cat").replace("object:saw", "object:zebra"))
+    other.write_text(CONCEPT.format(name="cat").replace("object:saw", "object:yeti"))
     line = fails(capsys, "signs", *base, "--concept", str(other))
-    assert "the classifier has no label 'object:zebra'" in line
+    assert "the classifier has no label 'object:yeti'" in line
     line = fails(capsys, "several", *base, "--concept", concepts[0])
     assert "several concepts are pruned together and there is only" in line
     assert not list(tmp_path.glob("r/*.json"))
