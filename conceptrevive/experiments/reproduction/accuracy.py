@@ -50,8 +50,8 @@ def claims(
     """How sure the column model is of each sign, in [1/2, 1].
 
     Given all other entries of its column, entry i is normal with variance 1 / K_ii, so its sign is
-    right with probability Φ(|x_i| √K_ii). The other missing entries are taken as known, which
-    claims a little too much.
+    right with probability Φ(|x_i| √K_ii). The other missing entries are taken as known. That pruned
+    entries are larger than those that survived the model does not know: it claims too little.
     """
     problem = prepare(name, weight, completion.mask, None, exact=False)
     k, _ = column_model(problem.z[None], name=name)

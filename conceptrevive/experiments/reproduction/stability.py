@@ -47,6 +47,7 @@ def phrasings(concept: Concept, preset: str, most: int) -> dict[str, tuple[str, 
     The pocket model's objects are asked for in every scene; a concept of the user's own, whatever
     its name, in the prompts it has.
     """
+    found: dict[str, tuple[str, ...]]
     objects = W.OBJECTS if preset == "pocket" else IMAGENET_OBJECTS
     if concept.name not in objects or concept != get_concept(concept.name, preset):
         found = {p: (p,) for p in concept.eval_prompts or concept.target_prompts}
