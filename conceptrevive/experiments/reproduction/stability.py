@@ -1,7 +1,7 @@
 """How stable erasing and revival are: locating seeds, phrasings, denoising steps and guidance.
 
 Nobody reports it. Masks of other seeds are compared by their Jaccard index, and the variance of the
-revived model's rates is shared out among concept, locating seed and phrasing.
+pruned and the revived model's rates is shared out among what was changed.
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ REVIVED = "revived"
 RECIPES = BASIS | {REVIVED: Recipe(lambda e: {n: revive_layer(c) for n, c in e.completed.items()})}
 #: What is changed in a cell: the three factors together, the steps, or the guidance.
 FACTORS, STEPS, GUIDANCE = "factors", "steps", "guidance"
-#: The factors, in the order of `_levels`.
-NAMES = ("concept", "locating_seed", "phrasing")
+#: The factors that the variance is shared out among.
+NAMES = {
+    FACTORS: ("concept", "locating_seed", "phrasing"),
+    STEPS: ("concept", "steps"),
+    GUIDANCE: ("concept", "guidance"),
+}
 #: How full-size models are asked; the first is the paper's own.
 PHRASES = (
     "an image of a {}",
@@ -109,16 +113,18 @@ def _factors(bench: Bench, name: str) -> list[Cell]:
 
 
 def _ways(bench: Bench, name: str) -> list[Cell]:
-    """Original, pruned and revived, drawn in other steps and under other guidance."""
+    """Original, pruned and revived, drawn in its own and other steps and guidance."""
     s = bench.concept(name).settings
-    ways: list[tuple[str, dict[str, JsonValue]]] = []
-    for scale in bench.profile.scales:
+    scales = (1.0, *bench.profile.scales)
+    ways: dict[str, list[float]] = {
         # Fewer steps than were looked at to locate are none of the concept's settings.
-        ways.append((STEPS, {"steps": max(s.tau, round(s.steps * scale))}))
-        ways.append((GUIDANCE, {"guidance": s.guidance * scale}))
+        STEPS: [max(s.tau, round(s.steps * scale)) for scale in scales],
+        GUIDANCE: [s.guidance * scale for scale in scales],
+    }
     return [
-        _cell(bench, name, recipe, changed, None, **way)
-        for changed, way in ways
+        _cell(bench, name, recipe, changed, None, **{changed: level})
+        for changed, levels in ways.items()
+        for level in dict.fromkeys(levels)
         for recipe in (ORIGINAL, PRUNED, REVIVED)
     ]
 
@@ -180,20 +186,26 @@ def explained(
 def summary(results: Sequence[Result]) -> dict[str, JsonValue]:
     """How much of the variance each factor explains, of the pruned and of the revived."""
     out: dict[str, JsonValue] = {}
-    for recipe in (PRUNED, REVIVED):
-        mine = [
-            r for r in results if r.cell.recipe == recipe and r.cell.settings["changed"] == FACTORS
-        ]
-        rates = {_levels(r.cell): r.rate("erased").value for r in mine}
-        # Concepts of the user's own have phrasings of their own, which do not cross.
-        if mine and len(rates) == math.prod(len(set(x)) for x in zip(*rates, strict=True)):
-            out[recipe] = explained(rates, mine[0].cell.n, NAMES)
+    for changed, names in NAMES.items():
+        here: dict[str, JsonValue] = {}
+        for recipe in (PRUNED, REVIVED):
+            mine = [r for r in results if (r.cell.recipe, _changed(r)) == (recipe, changed)]
+            rates = {_levels(r.cell, names): r.rate("erased").value for r in mine}
+            # Concepts of the user's own have phrasings of their own, which do not cross.
+            if mine and len(rates) == math.prod(len(set(x)) for x in zip(*rates, strict=True)):
+                here[recipe] = explained(rates, mine[0].cell.n, names)
+        out[changed] = here
     return {"explained": out}
 
 
-def _levels(cell: Cell) -> tuple[str, ...]:
-    told = cell.settings
-    return cell.concept, str(told["locating_seed"]), str(told["phrasing"])
+def _changed(result: Result) -> str:
+    return str(result.cell.settings["changed"])
+
+
+def _levels(cell: Cell, names: Sequence[str]) -> tuple[str, ...]:
+    """The levels of the factors in a cell, in the order of `names`."""
+    told = {**cell.settings, "concept": cell.concept}
+    return tuple(str(told[name]) for name in names)
 
 
 EXPERIMENT = Experiment(cells, measure, summary, pooled=False)

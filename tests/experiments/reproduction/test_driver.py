@@ -124,9 +124,11 @@ def test_stability_compares_masks_and_shares_out_the_variance(measured, concepts
     masks = study.entry(concepts[0], "masks").numbers
     assert len(masks["jaccard"]) == 1 and 0 < masks["jaccard_mean"] <= 1
     changed = [e.settings["changed"] for e in study.entries if e.concept == concepts[0]]
-    assert changed.count("factors") == 2 * 2 * 2 and changed.count("steps") == 3
+    assert changed.count("factors") == 2 * 2 * 2 and changed.count("steps") == 2 * 3
     # Phrasings of the user's own concepts do not cross.
-    assert study.summary == {"explained": {}}
+    told = study.summary["explained"]
+    assert told["factors"] == {} and set(told["steps"]) == {"pruned", "revived"}
+    assert set(told["guidance"]["revived"]) == {"concept", "guidance", "rest", "sampling"}
 
 
 def test_cost_has_every_step(measured):

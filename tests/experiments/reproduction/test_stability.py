@@ -8,12 +8,15 @@ from conceptrevive.concepts.concept import Concept
 from conceptrevive.concepts.paper import paper_concepts
 from conceptrevive.concepts.presets import get_concept
 from conceptrevive.experiments.reproduction.stability import (
+    FACTORS,
     NAMES,
     explained,
     jaccard,
     phrasings,
 )
 from conceptrevive.unlearning.masks import MaskSet
+
+THREE = NAMES[FACTORS]
 
 
 def test_jaccard_by_hand():
@@ -28,7 +31,7 @@ def test_what_one_factor_decides_it_explains():
     rates = {
         (c, s, p): {"cat": 0.2, "dog": 0.8}[c] for c in ("cat", "dog") for s in "01" for p in "ab"
     }
-    found = explained(rates, 10, NAMES)
+    found = explained(rates, 10, THREE)
     assert found["concept"] == pytest.approx(1) and found["rest"] == pytest.approx(0, abs=1e-12)
     assert found["locating_seed"] == found["phrasing"] == 0
     assert found["sampling"] == pytest.approx(8 * 0.16 / 9 / (8 * 0.09))
@@ -36,7 +39,7 @@ def test_what_one_factor_decides_it_explains():
 
 def test_an_interaction_is_nobodys():
     rates = {(c, s, "a"): float((c == "cat") == (s == "0")) for c in ("cat", "dog") for s in "01"}
-    found = explained(rates, 1, NAMES)
+    found = explained(rates, 1, THREE)
     assert found["rest"] == 1 and found["sampling"] == 0
 
 
@@ -45,13 +48,13 @@ def test_shares_add_up_to_one():
     rates = {
         (c, s, p): float(torch.rand(1, generator=g)) for c in "abc" for s in "0123" for p in "xyz"
     }
-    found = explained(rates, 8, NAMES)
-    assert sum(found[k] for k in (*NAMES, "rest")) == pytest.approx(1)
-    assert all(found[k] >= 0 for k in (*NAMES, "rest"))
+    found = explained(rates, 8, THREE)
+    assert sum(found[k] for k in (*THREE, "rest")) == pytest.approx(1)
+    assert all(found[k] >= 0 for k in (*THREE, "rest"))
 
 
 def test_where_nothing_varies_nothing_is_explained():
-    assert set(explained({("a", "0", "x"): 0.5}, 4, NAMES).values()) == {None}
+    assert set(explained({("a", "0", "x"): 0.5}, 4, THREE).values()) == {None}
 
 
 def test_pocket_objects_are_asked_in_every_phrasing_in_every_scene():
