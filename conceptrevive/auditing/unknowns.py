@@ -96,3 +96,6 @@ def _missed(layers: Sequence[Layer], findings: Sequence[Finding]) -> Iterator[st
         yield (
             f"noise fills in {outside} layers whose small weights crowd as heavy decay makes them"
         )
+    repeats = [e for x in layers if (e := x.about("repeats"))]
+    if alike := sum(bool(e.detail.get("outside")) for e in repeats):
+        yield f"revival in {alike} layers whose rows resemble one another, and so repeat themselves"

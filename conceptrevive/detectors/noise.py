@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from conceptrevive.detectors.evidence import Evidence, live, testable
+from conceptrevive.detectors.lines import INDEPENDENT, evened, independence
 from conceptrevive.detectors.tails import chi2_tail
 from conceptrevive.detectors.zeros import fingerprint
 
@@ -23,16 +24,6 @@ BULK = 0.3  # how far from a Gaussian's the share within half a spread may be
 CHANCE = 1e-6  # of a larger variance than is taken for sure
 
 FLOOR = -999.0  # log10 p below which nothing is told apart
-
-
-def evened(weight: Float[Tensor, "rows columns"]) -> Float[Tensor, "some others"]:
-    """The live rows and columns, scaled to unit spread a few times in turn; float32."""
-    rows, columns = live(weight)
-    u = weight[rows][:, columns].float()
-    for _ in range(4):
-        u = u / u.square().mean(1, keepdim=True).sqrt()
-        u = u / u.square().mean(0, keepdim=True).sqrt()
-    return u
 
 
 def small_entries(u: Float[Tensor, "rows columns"], small: float) -> Bool[Tensor, "rows columns"]:
@@ -61,8 +52,9 @@ def find_noise(weight: Float[Tensor, "rows columns"]) -> Evidence:
     is about the same in every column of a clean matrix; filled columns have more. Compared with
     binomial counts; both axes and four meanings of small, at a factor 8. The test has no answer
     (detail "outside") with fewer than 32 rows or columns; where rows differ too, as pruning takes
-    as many from each; and where the typical row or column is far from a bell or a box (its share
-    within half a spread off a Gaussian's by 30 %). Heavy decay does both.
+    as many from each; where the typical row or column is far from a bell or a box (its share
+    within half a spread off a Gaussian's by 30 %); and where fewer than half of the lines are
+    independent (`lines.independence`). Heavy decay does all of these.
     """
     rows, columns = live(weight)
     if not testable(weight[rows][:, columns]):
@@ -82,6 +74,8 @@ def find_noise(weight: Float[Tensor, "rows columns"]) -> Evidence:
     bulk = [_within_half(u, axis) for axis in (0, 1)]
     detail = best.detail | {"even": even, "bulk": bulk[0]}
     if even > 1 + 2 * math.sqrt(2 / (len(crowd) - 1)) or max(abs(b - 1) for b in bulk) > BULK:
+        return Evidence("noise", detail=detail | {"outside": 1})
+    if independence(u) < INDEPENDENT:
         return Evidence("noise", detail=detail | {"outside": 1})
     return Evidence("noise", best.log_p, best.effect, detail)
 

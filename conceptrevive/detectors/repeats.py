@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from conceptrevive.detectors.evidence import Evidence, testable
+from conceptrevive.detectors.lines import INDEPENDENT, evened, independence
 from conceptrevive.detectors.tails import binomial_tail, poisson_tail
 
 COUNTED = 8192  # entries of a row that are looked at: half precision repeats itself in longer ones
@@ -16,6 +17,8 @@ COUNTED = 8192  # entries of a row that are looked at: half precision repeats it
 NEIGHBOURS = 8  # levels on either side of one that tell how many entries it should hold
 
 RARE = -3.0  # log10 p of a row that counts
+
+WORTH = -2.0  # log10 p above which it counts nowhere, so that nothing more is computed
 
 MANTISSA = 0x7F_FFFF  # of a float32
 
@@ -27,12 +30,16 @@ def find_repeats(weight: Float[Tensor, "rows columns"]) -> Evidence:
     Poisson variable with the mean of its 16 neighbouring levels would once in 1000. A level that
     most such rows share does not count (clipping); nor does a power of two, where training in
     bfloat16 stalls, as the step between numbers doubles there. Both axes. The test supposes that
-    the values lie on no quantisation grid (`grid.on_grid`).
+    the values lie on no quantisation grid (`grid.on_grid`), and has no answer (detail "outside")
+    where fewer than half of the lines are independent (`lines.independence`): lines that resemble
+    one another repeat their magnitudes, as heavy decay leaves them.
     """
     if not testable(weight):
         return Evidence("repeats")
     both = [_repeated_rows(w) for w in (weight, weight.T)]
     best = min(both, key=lambda e: e.log_p)
+    if best.log_p < WORTH and independence(evened(weight)) < INDEPENDENT:
+        return Evidence("repeats", detail=best.detail | {"outside": 1})
     return Evidence("repeats", min(0.0, best.log_p + math.log10(2)), best.effect, best.detail)
 
 
