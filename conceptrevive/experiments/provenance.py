@@ -6,8 +6,10 @@ import json
 import os
 import platform
 import shlex
+import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache, partial
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,27 @@ def provenance(seed: int | None, device: str = "cpu") -> dict[str, Any]:
         "seed": seed,
         "command": " ".join([program(), *map(shlex.quote, sys.argv[1:])]),
         "versions": {"conceptrevive": version(), "python": platform.python_version()}
-        | {n: installed(n) for n in names},
+        | {n: installed(n) for n in names}
+        | commit(),
         "device": device,
         "threads": torch.get_num_threads(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+@cache
+def commit() -> dict[str, str]:
+    """The commit that the package's code stands at, "+changes" where files differ; {} of a wheel."""
+    here = Path(__file__).resolve().parent
+    try:
+        run = partial(subprocess.run, cwd=here, capture_output=True, text=True, check=True)
+        # A wheel installed inside somebody's checkout is not that checkout's code.
+        run(["git", "ls-files", "--error-unmatch", __file__])
+        head = run(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
+        changed = run(["git", "status", "--porcelain", "--untracked-files=no", ".."]).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"commit": head + ("+changes" if changed else "")}
 
 
 def program() -> str:
