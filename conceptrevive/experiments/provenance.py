@@ -37,7 +37,7 @@ def provenance(seed: int | None, device: str = "cpu") -> dict[str, Any]:
 
 @cache
 def commit() -> dict[str, str]:
-    """The commit that the package's code stands at, "+changes" where files differ; {} of a wheel."""
+    """The commit the package stands at, "+changes" where its files differ; {} of a wheel."""
     here = Path(__file__).resolve().parent
     try:
         run = partial(subprocess.run, cwd=here, capture_output=True, text=True, check=True)

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+from conceptrevive.experiments.provenance import commit
+
 
 def test_a_module_is_named_as_it_was_run(tmp_path):
     package = tmp_path / "lab"
@@ -25,3 +27,15 @@ def test_a_module_is_named_as_it_was_run(tmp_path):
     (package / "__main__.py").write_text(code)
     assert command("-m", "lab", "x") == "python -m lab x"
     assert command("lab/measure.py", "--n", "2") == "python measure.py --n 2"
+
+
+def test_a_checkout_names_its_commit_and_a_machine_without_git_does_not(monkeypatch):
+    commit.cache_clear()
+    told = commit()
+    if told:  # the tests may run from an unpacked archive
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
+        assert head.stdout.startswith(told["commit"].removesuffix("+changes"))
+    monkeypatch.setenv("PATH", "")
+    commit.cache_clear()
+    assert commit() == {}
+    commit.cache_clear()
