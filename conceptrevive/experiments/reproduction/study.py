@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ConfigDict, JsonValue
@@ -35,6 +35,8 @@ class Entry:
         minus_pruned: paired differences from the pruned model's, on the same prompts and seeds.
         numbers: everything else that was measured. seconds: how long it took.
         made: command, versions, device, threads and date.
+        outcomes: by kind as in `rates` one digit a picture, 1 where it shows what was asked for, in
+            the order of prompts and seeds: any two cells of the same pictures can be paired.
     """
 
     __pydantic_config__ = STRICT
@@ -49,6 +51,7 @@ class Entry:
     numbers: Mapping[str, JsonValue]
     seconds: float
     made: Mapping[str, JsonValue]
+    outcomes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ def _entry(result: Result, pruned: Result | None) -> Entry:
         {k: v for k, v in result.numbers.items() if k not in LEFT_OUT},
         result.seconds,
         result.made,
+        {kind: "".join(str(int(x)) for x in right) for kind, right in result.outcomes.items()},
     )
 
 

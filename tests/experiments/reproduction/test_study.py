@@ -52,6 +52,7 @@ def test_cells_are_paired_with_the_pruned_of_the_same_settings():
     assert found[3].minus_pruned["erased"][0] == 0
     assert found[4].minus_pruned == {}  # nothing of the dog's to compare with
     assert set(found[0].numbers) == {"weights", "pruned_fraction"}
+    assert found[1].outcomes == {"erased": "10", "retained": "11"}
     assert found[0].made == MADE and found[0].seconds == 1.5 and found[0].seed == 7
 
 
