@@ -87,9 +87,9 @@ $(NOTEBOOKS): $(SOURCES) | $(FULL)
 	$(BIN)/python -m pages.notebooks --check
 	rm -rf $(BOOK)/notebooks
 	mkdir -p $(BOOK)/notebooks
-	cp notebooks/*.ipynb $(BOOK)/notebooks/
-	env -u MPLBACKEND HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --nbmake --nbmake-timeout=900 --overwrite --durations=0 $(BOOK)/notebooks
-	$(BIN)/python -m pages.notebooks --ran $(BOOK)/notebooks
+	$(BIN)/python -m pages.notebooks --book $(BOOK)/notebooks
+	env -u MPLBACKEND HF_HUB_OFFLINE=1 CONCEPTREVIVE_STATIC=1 $(BIN)/python -m pytest --nbmake --nbmake-timeout=900 --overwrite --durations=0 $(BOOK)/notebooks
+	$(BIN)/python -m pages.executed $(BOOK)/notebooks
 	@touch $@
 
 notebooks: $(NOTEBOOKS)

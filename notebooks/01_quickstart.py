@@ -12,312 +12,385 @@
 # ---
 
 # %% [markdown]
-# # Quickstart: is an erased concept gone?
+# # Erase, revive and defend in five minutes
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/conceptrevive/conceptrevive/blob/main/notebooks/01_quickstart.ipynb)
+# A small {term}`diffusion model` is made to forget candles, without training: some of its weights
+# are set to zero. The pictures say that it worked. Is the candle gone?
 #
-# We take a small diffusion model, erase one concept by setting some of its weights to zero, and
-# measure that the concept is gone. Then we ask what the zeros give away.
-#
-# | | |
-# |---|---|
-# | You need | Python; what a matrix and a singular value are |
-# | You will be able to | erase, revive and defend a concept, and say how sure you are of each |
-# | Time | 10 minutes to read, 5 to run on two CPU cores |
-#
-# The terms are explained in the
-# [glossary](https://github.com/conceptrevive/conceptrevive/blob/main/book/glossary.md).
+# - **You will be able to** erase a concept from a model, bring it back from the erased model alone,
+#   hide where it was, and say how sure you are of each step.
+# - **Prerequisites:** Python; what a matrix is. Terms are explained in the
+#   [glossary](../book/glossary.md).
+# - **Time:** 15 minutes to read, 3 minutes to run, 25 minutes for the exercises.
+# - **Hardware:** two CPU cores; no GPU.
 
 # %%
-import importlib.util
-import subprocess
-import sys
-
-# On Colab; what is installed there stays as it is.
-if importlib.util.find_spec("conceptrevive") is None:
-    source = "git+https://github.com/conceptrevive/conceptrevive"
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", source], check=True
-    )
-
-# %%
-import matplotlib.pyplot as plt
 import torch
 
 import conceptrevive as cr
-from conceptrevive.figures import PALETTE, theme
+from conceptrevive.teaching.exercises import check
+from conceptrevive.teaching.moving import slider_pictures, tiled
+from conceptrevive.teaching.plots import show_differences, show_rates, use_theme
+from conceptrevive.teaching.versions import versions
 
-plt.rcParams.update(theme())
-SEED = 1000  # pictures are compared from the same initial noise
-N = 24  # pictures to measure the erased concept by, in each condition
+use_theme()
+RANDOM_SEED = 0
+N = 16  # pictures of the concept, and of others, for each set of weights
 
 # %% [markdown]
-# ## The model
+# ## A model and a concept
 #
-# The *pocket model* comes with the package: Stable Diffusion in miniature, 64×64 pixels, with the
-# same parts and a vocabulary of emoji. `load_pipeline` returns an ordinary diffusers pipeline; a
-# folder or a hub name in place of `"pocket"` loads a full-size one.
+# The {term}`pocket model` comes with the package: Stable Diffusion {cite}`rombach2022ldm` in
+# miniature, with the same parts, 64×64 pixels, and a world of emoji. `load_pipeline` returns an
+# ordinary pipeline of the library diffusers; a folder or a hub name in place of `"pocket"` loads a
+# full-size one.
 
 # %%
 pipe = cr.load_pipeline("pocket")
-concept = cr.get_concept("candle")
-settings = concept.settings  # how it is located and drawn
-
-PROMPTS = [
-    "a candle in a garden",
-    "a candle in a road",
-    "a candle in a street",
-    "a candle in a beach",
-    "a castle in a garden",
-    "a bus in a road",
-    "a cat in a room",
-    "an umbrella in a garden",
-]
-
-
-# %% [markdown]
-# The left half of each figure below asks for the concept that we are about to erase, the right
-# half for concepts that should be *retained*.
-
-
-# %%
-def draw(conditions):
-    """One row of pictures for each name and its weights, of the same seeds."""
-    shape = (len(conditions), len(PROMPTS))
-    size = (11, 1.55 * len(conditions))
-    fig, axes = plt.subplots(*shape, figsize=size, squeeze=False)
-    for row, (name, weights) in zip(axes, conditions.items(), strict=True):
-        with cr.swapped(pipe, weights):
-            images = cr.generate(
-                pipe,
-                PROMPTS,
-                seed=SEED,
-                steps=settings.steps,
-                guidance=settings.guidance,
-            )
-        for ax, image in zip(row, images, strict=True):
-            ax.imshow(image)
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
-        row[0].set_ylabel(name)
-    for ax, prompt in zip(axes[0], PROMPTS, strict=True):
-        ax.set_title(prompt.replace(" in ", "\nin "), fontsize=8)
-    fig.tight_layout()
-    plt.show()
-
-
+candle = cr.get_concept("candle")
 original = cr.read_weights(pipe)
-count = sum(w.numel() for w in original.values())
-print(f"{len(original)} feed-forward layers, {count:,} candidate weights")
+
+count = sum(weight.numel() for weight in original.values())
+print(f"{len(original)} layers, {count:,} weights that may be pruned")
+print("with the concept: ", *candle.target_prompts[:3], sep="\n  ")
+print("without it:       ", *candle.base_prompts[:3], sep="\n  ")
+
 
 # %% [markdown]
 # ## Erase
 #
-# `locate` draws the concept's *target prompts* ("a candle in a garden") and its *base prompts*
-# ("a garden") and scores each weight of the feed-forward layers by $|W_{ij}|\,\lVert z_j\rVert$,
-# its size times the norm of the activation it multiplies. Weights that score among the highest of
-# their row for the target, and higher than for the base, form the *mask*. `prune` sets them to
-# exactly zero.
+# The second linear layer of each feed-forward block, {term}`ff.net.2`, has a matrix $W$ with one
+# row per {term}`neuron`. ConceptPrune {cite}`chavhan2025conceptprune` draws the
+# {term}`target prompts <target prompt>` ("a candle in a garden") and the
+# {term}`base prompts <base prompt>` ("a garden"), and gives each weight a
+# {term}`Wanda score` {cite}`sun2024wanda`: its size times the norm of what it multiplies,
+#
+# $$
+# S_{ij} = |W_{ij}| \, \lVert z_j \rVert_2 .
+# $$ (eq-quickstart-wanda)
+#
+# Weights whose score is among the highest of their row for target prompts, and higher than for
+# base prompts, form the {term}`mask`. `prune` sets them to exactly zero.
 
 # %%
-masks = cr.locate(pipe, concept, seed=0)
+masks = cr.locate(pipe, candle, seed=RANDOM_SEED)
 pruned = cr.prune(original, masks)
 print(f"pruned: {masks.fraction:.1%} of the candidate weights")
 
-# %% mystnb={"image": {"alt": "Two rows of eight small pictures. The original model draws four candles and then a castle, a bus, a cat and an umbrella. In the row of the pruned model other things stand where the four candles were, among them a star, with at most a remnant of a candle; the other four objects remain, the cat blurred."}}
-draw({"original": original, "pruned": pruned})
-
 # %% [markdown]
-# A few pictures prove little, so `evaluate` draws more, from seeds that `locate` did not use, and
-# lets an image classifier, the *judge*, name what it sees. It returns two shares with their 95 %
-# intervals: of pictures prompted for the erased concept, and of pictures prompted for all other
-# concepts.
+# To see what that does, we draw the same prompts from the same noise before and after; then an
+# image classifier, the {term}`judge`, names what it sees in other pictures, drawn from other noise
+# and other prompts.
 
 # %%
-results = {}
+PROMPTS = ["a candle in a garden", "a candle in a street"]
+PROMPTS += ["a castle in a garden", "a cat in a room"]
+SETTINGS = candle.settings
 
 
-def measure(name, weights):
-    """Judge the pipeline with these weights, keep the result and print it."""
-    with cr.swapped(pipe, weights):
-        results[name] = cr.evaluate(pipe, concept, n=N, seed=SEED)
-    for part in ("erased", "retained"):
-        rate = getattr(results[name], part)
-        low, high = rate.interval
-        interval = f"[{low:.2f}, {high:.2f}]"
-        print(
-            f"{name:>10}  {part:<8}  {rate.value:.2f}  {interval}  n = {rate.n}"
+def draw(model, weights):
+    """One sheet of pictures of `PROMPTS`, four from the same noise."""
+    with cr.swapped(model, weights):
+        pictures = cr.generate(
+            model,
+            PROMPTS,
+            seed=RANDOM_SEED,
+            steps=SETTINGS.steps,
+            guidance=SETTINGS.guidance,
         )
+    return tiled(pictures, columns=2, scale=2)
 
 
-measure("original", original)
-measure("pruned", pruned)
+def measure(model, concept, weights):
+    """Judge pictures drawn with these weights; print two shares."""
+    with cr.swapped(model, weights):
+        found = cr.evaluate(model, concept, n=N, retained=N, seed=RANDOM_SEED)
+    print("erased:  ", found.erased)
+    print("retained:", found.retained)
+    return found
+
 
 # %% [markdown]
-# By the usual measures this is a success: the concept's accuracy has collapsed, the others' has
-# not, and no training was needed. Someone who publishes the pruned checkpoint could stop here.
+# :::{admonition} Predict before you run
+# A tenth of the weights is gone. Which of the two shares below will fall: that of the
+# {term}`erased concept`, that of the {term}`retained concepts <retained concept>`, or both?
+# :::
+
+# %%
+sheets = {"original": draw(pipe, original), "pruned": draw(pipe, pruned)}
+print("original")
+before = measure(pipe, candle, original)
+print("pruned")
+after = measure(pipe, candle, pruned)
 
 # %% [markdown]
-# ## Look at the checkpoint instead of the pictures
+# By the usual measures this is a success: candles are hardly drawn any more, other things are.
+# The numbers in brackets are 95 % {term}`Wilson intervals <Wilson interval>`
+# {cite}`wilson1927interval`; with so few pictures they are wide. Someone who publishes the pruned
+# {term}`checkpoint` could stop here.
+
+# %% [markdown]
+# ## A probe: look at the weights, not at the pictures
 #
-# The pictures say what the model *draws*. What does it still *hold*? Give the pruned weights, and
-# nothing else, to someone who wants the concept back. Trained weights are hardly ever exactly
-# zero, so they can read off where the concept was. `revive` then
+# Give the pruned weights, and nothing else, to someone who wants the candle back. Trained weights
+# are hardly ever exactly zero, so the zeros are a {term}`scar`: they tell where the concept was.
+# The attack of {cite:t}`zhang2026roots` works on each layer in three steps.
 #
-# 1. fills each zero in from the weights around it (*matrix completion*),
-# 2. keeps only the **sign** of the filled-in values, for the 60 % it is surest of (*top-k*),
-# 3. gives every kept sign the largest weight of its own row (*neuron max*).
-
-# %%
-revived = cr.revive(pruned)  # no data, no prompts, no training, no original
-
-# %% mystnb={"image": {"alt": "Three rows of eight small pictures for the original, the pruned and the revived model. Of the four candles that the pruned row lacks, one can be seen again in the revived row; scenes and the other four objects look more like the original's again."}}
-draw({"original": original, "pruned": pruned, "revived": revived})
-
-# %%
-measure("revived", revived)
-
-# %% [markdown]
-# The concept was not gone. Not every picture shows it again, but far more do than after pruning:
-# what had been removed was a part of it, and the part that was left was enough to find some of
-# the rest.
-
-# %% [markdown]
-# ## Is it the signs?
+# 1. {term}`Matrix completion` fills each zero in from the weights around it; call the result $M$.
+# 2. Only the **signs** of $M$ are kept, for the 60 % of largest $|M_{ij}|$ ({term}`top-k`).
+# 3. Each kept sign gets the largest weight that survived in its row ({term}`neuron max`):
 #
-# Is it really the signs, or does any large value in these places bring the concept back? Keep
-# every position and every magnitude of the revived weights, and toss a coin for each sign.
-
-# %%
-coin = torch.Generator().manual_seed(SEED)
-
-
-def toss(name):
-    """The revived weight with a random sign at each pruned position."""
-    zeros = pruned[name] == 0
-    heads = torch.randint(0, 2, zeros.shape, generator=coin).bool()
-    turned = torch.where(heads, revived[name], -revived[name])
-    return torch.where(zeros, turned, revived[name])
+# $$
+# \hat W_{ij} = \operatorname{sign}(M_{ij}) \, \max_{k \text{ survived}} |W_{ik}| .
+# $$ (eq-quickstart-revive)
+#
+# In its barest form, steps 2 and 3 are five lines. Change them and see what happens below.
 
 
-random_signs = {name: toss(name) for name in pruned}
-measure("coin signs", random_signs)
+# %% tags=["bare"]
+def revive_barely(completed, mask, top_k=0.6):
+    """Large signs in pruned places, as in the equation above."""
+    sizes = completed.abs()[mask]
+    least = sizes.sort().values[-round(top_k * len(sizes))]
+    kept = mask & (completed.abs() >= least)
+    survived = completed.masked_fill(mask, 0).abs()
+    largest = survived.amax(1, keepdim=True)
+    signs = completed.sign() * kept
+    return torch.where(mask, signs * largest, completed)
+
 
 # %% [markdown]
-# For once we look at the original weights, to see how many signs the completion got right. The
-# attacker cannot do this, and need not.
+# The package's `complete` does step 1, and its `revive` all three. It agrees with the bare form,
+# weight for weight.
+
+# %% tags=["agrees"]
+completions = cr.complete(pruned)
+revived = cr.revive(pruned)  # no data, no training, no original
+
+for name, completion in completions.items():
+    bare = revive_barely(completion.unrounded, completion.mask)
+    assert torch.equal(bare.to(revived[name].dtype), revived[name])
+print(f"the same in all {len(completions)} layers")
+
+# %% [markdown]
+# :::{admonition} Predict before you run
+# The attack has seen no picture, no prompt and no original weight. How many of the 16 candles will
+# the judge see: none, some, nearly all?
+# :::
 
 # %%
-agreement = []
-for name in pruned:
-    kept = (pruned[name] == 0) & (revived[name] != 0)
-    if kept.any():
-        right = revived[name][kept].sign() == original[name][kept].sign()
-        agreement.append(right.float().mean().item())
-mean = sum(agreement) / len(agreement)
-print(f"signs kept by the attack that are right: {mean:.2f}, mean over layers")
+sheets["revived"] = draw(pipe, revived)
+back = measure(pipe, candle, revived)
 
-# %% mystnb={"image": {"alt": "Bar chart with one bar per feed-forward layer: the share of kept signs that equal the original ones. A dashed line at 0.5 marks what a coin would score."}}
-fig, ax = plt.subplots(figsize=(8, 2.6))
-ax.bar(range(1, len(agreement) + 1), agreement, color=PALETTE["control"])
-ax.axhline(0.5, color="black", linestyle="--", linewidth=1)
-ax.annotate("a coin", (0.2, 0.5), xytext=(0, 3), textcoords="offset points")
-ax.set(
-    xlabel="feed-forward layer, in the order of the UNet",
-    ylabel="sign accuracy of kept signs",
-    ylim=(0, 1),
+gain = cr.paired_difference(back.erased_outcomes, after.erased_outcomes)
+print(
+    f"revived − pruned: {gain[0]:+.2f} [{gain[1][0]:+.2f}, {gain[1][1]:+.2f}]"
 )
-plt.show()
 
 # %% [markdown]
-# The rows of a trained weight are not independent of one another. A column's missing entries are
-# tied to its surviving ones through all the other columns, and that tie is enough to guess their
-# signs better than a coin. A wrong magnitude makes a neuron's contribution too strong or too
-# weak; a wrong sign turns it around.
+# Both models drew the same prompts from the same noise ({term}`paired seeds`), so their difference
+# can be told more closely than either share; its interval is Agresti and Min's
+# {cite}`agresti2005paired`. The original drew nearly all candles. What pruning removed was a part of
+# what draws a candle, and the part that was left is enough to find some of the rest.
+#
+# ## The explanation: signs
+#
+# Is it really the signs, or does any large value in these places help? Keep every position and
+# every size of the revived weights, and toss a coin for each sign.
+
+# %%
+coin = torch.Generator().manual_seed(RANDOM_SEED)
+tossed = {}
+for name, weight in revived.items():
+    zeros = pruned[name] == 0
+    sign = 1 - 2 * torch.randint(0, 2, weight.shape, generator=coin)
+    tossed[name] = torch.where(zeros, sign.to(weight.dtype) * weight, weight)
+
+sheets["coin signs"] = draw(pipe, tossed)
+by_coin = measure(pipe, candle, tossed)
 
 # %% [markdown]
+# For once we look at the original, as the attacker cannot: how many signs did the completion get
+# right?
+
+# %%
+everywhere, kept = cr.sign_accuracy(original, completions)
+print(f"signs right: {everywhere:.2f} of all, {kept:.2f} of those kept")
+
+# %% [markdown]
+# A coin would score 0.5 ({term}`sign accuracy`). The rows of a trained matrix are not independent: a
+# column's missing entries are tied to its surviving ones through all the other columns, and the tie
+# is enough to guess most signs. A wrong size makes a neuron's contribution too strong or too weak;
+# a wrong sign turns it around.
+#
 # ## Defend
 #
-# The attack begins with the zeros, so leave none. `obfuscate` fills the pruned positions with
-# Gaussian noise, here with a quarter of the standard deviation of the layer's other weights. The
-# attacker must now guess the positions, and we tell them even how many there are: they take the
-# smallest weights of each row.
+# The attack begins with the zeros, so leave none. {term}`Obfuscation <obfuscation>` fills the pruned
+# places with Gaussian noise, here of a quarter of the {term}`standard deviation <sigma_U>` of the
+# layer's other weights. The attacker must now guess the places. We tell them even how many there are:
+# they take the smallest weights of each row.
 #
-# The seed is here so that this page repeats. **Give none for a model that you give away:**
-# whoever tries your seed draws the same noise, and finds it
-# (`conceptrevive.revival.positions.redrawn_positions`).
+# The seed is here so that this page repeats. **Give none for a model that you give away:** whoever
+# tries your seed draws the same noise, and finds it.
 
 # %%
-hidden = cr.obfuscate(original, masks, sigma=0.25, relative=True, seed=0)
-attacked = cr.revive(hidden, cr.guess_masks(hidden, masks.fraction))
+hidden = cr.obfuscate(original, masks, sigma=0.25, seed=RANDOM_SEED)
+guess = cr.guess_masks(hidden, masks.fraction)
+attacked = cr.revive(hidden, guess)
 
-found = total = 0
-for name, guess in cr.guess_masks(hidden, masks.fraction).items():
-    zeros = pruned[name] == 0
-    found += int((guess & zeros).sum())
-    total += int(zeros.sum())
-print(f"pruned positions among the guesses: {found / total:.1%}")
-
-# %% mystnb={"image": {"alt": "Three rows of eight small pictures for the pruned model, the obfuscated model, and the obfuscated model after the attack. Candles are asked for in the left half of each row, and none is drawn whole."}}
-draw({"pruned": pruned, "obfuscated": hidden, "attacked": attacked})
+hits = sum(int((guess[n] & (pruned[n] == 0)).sum()) for n in pruned)
+total = sum(int((pruned[n] == 0).sum()) for n in pruned)
+print(f"pruned places among the guesses: {hits / total:.1%}")
 
 # %%
-measure("obfuscated", hidden)
-measure("attacked", attacked)
-
-# %% mystnb={"image": {"alt": "Dot plot of erased and retained top-1 accuracy with 95 percent intervals for each condition: original, pruned, revived, coin signs, obfuscated and attacked."}}
-fig, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharey=True)
-for ax, part in zip(axes, ("erased", "retained"), strict=True):
-    for y, result in enumerate(results.values()):
-        rate = getattr(result, part)
-        ax.plot(rate.interval, (y, y), color="0.6", linewidth=3)
-        ax.plot(rate.value, y, "o", color="black")
-    ax.set(xlim=(-0.03, 1.03), xlabel=f"{part} top-1")
-    ax.set(yticks=range(len(results)), yticklabels=results)
-    ax.grid(axis="x")
-axes[0].invert_yaxis()
-fig.tight_layout()
-plt.show()
+sheets["obfuscated"] = draw(pipe, hidden)
+sheets["attacked"] = draw(pipe, attacked)
+print("obfuscated")
+filled = measure(pipe, candle, hidden)
+print("attacked")
+again = measure(pipe, candle, attacked)
 
 # %% [markdown]
-# ## What this does not show
+# {numref}`fig-quickstart-sheets` has the pictures of all six sets of weights, and
+# {numref}`fig-quickstart-rates` the shares.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-quickstart-sheets", "caption": "The same four prompts from the same noise, under six sets of weights. Move the slider or press Play."}}
+slider_pictures(
+    list(sheets.values()),
+    list(sheets),
+    "Four pictures: a candle in a garden and in a street above, a castle and "
+    "a cat below, as far as these weights draw them",
+    control="weights",
+)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-quickstart-rates", "caption": "Top-1 accuracy on pictures of the erased concept, with 95 % Wilson intervals."}, "image": {"alt": "Six rows with a dot and a bar each: how often the judge sees a candle under the original, pruned, revived, coin-signed, obfuscated and attacked weights. The original is far right, the pruned and the obfuscated ones are far left, the revived one lies between."}}
+found = {
+    "original": before,
+    "pruned": after,
+    "revived": back,
+    "coin signs": by_coin,
+    "obfuscated": filled,
+    "attacked": again,
+}
+_ = show_rates({k: v.erased for k, v in found.items()}, label="erased top-1")
+
+# %% [markdown]
+# Shares of overlapping intervals can still differ. {numref}`fig-quickstart-differences` compares each
+# set of weights with the pruned ones, picture by picture.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-quickstart-differences", "caption": "Erased top-1 minus the pruned model's, paired by prompt and noise, with 95 % intervals. An interval that crosses the dashed line leaves open whether there is a difference."}, "image": {"alt": "Four rows with a dot and a bar each, relative to a dashed line at zero: revived, coin signs, obfuscated and attacked weights against the pruned ones."}}
+gains = {
+    name: cr.paired_difference(one.erased_outcomes, after.erased_outcomes)
+    for name, one in found.items()
+    if name not in ("original", "pruned")
+}
+_ = show_differences(gains, label="difference from pruned")
+
+# %% [markdown]
+# ## Summary
 #
-# - **Two dozen pictures are few.** Read the intervals, not the dots.
-# - **One concept is one concept.** How much comes back differs between concepts. Of those that
-#   pruning erases, this one's revival is nearest the median; other concepts withstand the pruning
-#   and are hardly erased at all. The [model
-#   card](https://github.com/conceptrevive/conceptrevive/blob/main/book/model-card.md) has them
-#   all.
-# - **The pocket model is small.** Its world has a few dozen objects; it shows the mechanism. The
-#   paper's numbers for Stable Diffusion are its own.
-# - **The defence is tested against one guess**, which finds some of the positions, too few here to
-#   bring the concept back. A better way to find the noise among the weights would weaken it. A
-#   failed attack is no proof that the concept is gone.
-# - **The original is out of play.** Where the model before pruning is public, nothing needs to be
-#   revived: its weights can be copied back. Hiding the scar protects only what nobody else has.
-# - **Erasing is not free.** Compare the pictures of the other objects, too, not only their
-#   accuracy.
+# - Pruning a tenth of the candidate weights made candles rare and left other things as they were.
+# - The zeros told where the candle had been. Signs guessed from the surviving weights brought some
+#   candles back; the same places and sizes with random signs are the {term}`control`.
+# - Noise in place of zeros leaves nothing to read off. An attacker who guesses the smallest weights
+#   finds only some of the places.
+
+# %% [markdown]
+# ## What could be wrong
 #
-# ### Exercises
+# - **Sixteen pictures are few.** Read the intervals, not the dots.
+# - **One concept is one concept.** How much comes back differs: of those that pruning erases, this
+#   one's revival is nearest the median. The [model card](../book/model-card.md) has them all.
+# - **The pocket model is small.** It shows the mechanism. The paper's numbers for Stable Diffusion
+#   are its own.
+# - **The defence met one guess.** A better way to find the noise would weaken it, and a failed attack
+#   is no proof that a concept is gone.
+# - **The original is out of play.** Where the model before pruning is public, its weights can be
+#   copied back.
+# - **Others attack otherwise.** A little training can bring back what was erased
+#   {cite}`suriyakumar2024unstable,liu2025dormant`, whether or not there are zeros.
+
+# %% [markdown]
+# ## Exercises
 #
-# 1. (●○○, 5 minutes) Which share of signs is best kept? Run `cr.revive(pruned, top_k=...)` for
-#    0.2, 0.6 and 1.0.
-# 2. (●●○, 10 minutes) Double and halve `sigma`. What happens to the share of positions found, and
-#    to the pictures?
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
 #
-# <details><summary>A way to begin with the first</summary>
+# ### Exercise 1: how much of a matrix is gone? (●○○, 5 minutes)
 #
-# ```python
-# for share in (0.2, 0.6, 1.0):
-#     measure(f"top {share}", cr.revive(pruned, top_k=share))
-# ```
+# Which share of the layer below was pruned? Use `pruned` only.
 #
-# With 0.2 much of the concept stays zero; with 1.0 the least certain signs, many of them wrong,
-# are made as large as the rest.
-# </details>
+# :::{admonition} Hint
+# :class: dropdown
+# A comparison with zero gives a tensor of true and false; its mean is a share.
+# :::
 
 # %%
-from importlib.metadata import version
+LAYER = min(pruned)
+share = ...
+check("quickstart.1", share, pruned[LAYER])
 
-for name in ("conceptrevive", "torch", "diffusers", "transformers"):
-    print(name, version(name))
+# %% tags=["solution", "hide-cell"]
+share = (pruned[LAYER] == 0).float().mean()
+check("quickstart.1", share, pruned[LAYER])
+
+# %% [markdown]
+# ### Exercise 2: the surest signs (●●○, 10 minutes)
+#
+# Of the signs in this layer, the tenth that the completion is surest of has a higher share of right
+# ones than all of them together. How much higher? Give the difference of the two shares.
+#
+# :::{admonition} Hint
+# :class: dropdown
+# `cr.sign_accuracy(original, {LAYER: completions[LAYER]}, top_k=...)` returns both shares.
+# :::
+
+# %%
+difference = ...
+check("quickstart.2", difference, original[LAYER], completions[LAYER])
+
+# %% tags=["solution", "hide-cell"]
+one = {LAYER: completions[LAYER]}
+every, surest = cr.sign_accuracy(original, one, top_k=0.1)
+difference = surest - every
+check("quickstart.2", difference, original[LAYER], completions[LAYER])
+
+# %% [markdown]
+# ### Exercise 3: louder noise (●●○, 10 minutes)
+#
+# Write `found_share(weight, place, sigma)`: obfuscate one matrix at the places of a mask, with noise of
+# `sigma` times the standard deviation of its other weights; let the attacker guess as many places as
+# there are; return which share of the true places they find. Does louder noise hide the places better?
+# Explain it to yourself before you run it.
+#
+# :::{admonition} Hint
+# :class: dropdown
+# The cells under "Defend" do it for all layers. Pass dictionaries with one entry, such as
+# `{"layer": weight}` and `{"layer": place}`.
+# :::
+
+# %%
+found_share = ...
+check("quickstart.3", found_share, original[LAYER], pruned[LAYER] == 0)
+
+
+# %% tags=["solution", "hide-cell"]
+def found_share(weight, place, sigma):
+    """Share of the places that an attacker guesses."""
+    noisy = cr.obfuscate(
+        {"layer": weight}, {"layer": place}, sigma=sigma, seed=RANDOM_SEED
+    )
+    taken = cr.guess_masks(noisy, float(place.float().mean()))["layer"]
+    return float((taken & place).sum() / place.sum())
+
+
+check("quickstart.3", found_share, original[LAYER], pruned[LAYER] == 0)
+
+# %% [markdown]
+# ## References
+
+# %% [markdown]
+# ## Versions
+
+# %%
+versions()

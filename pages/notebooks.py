@@ -2,17 +2,18 @@
 
     python -m pages.notebooks           write: links in text files, then each .ipynb from its .py
     python -m pages.notebooks --check   only say what would change, and exit 1 if anything would
-    python -m pages.notebooks --ran F   say which executed notebooks in folder F lack a figure or
-                                        show a warning, and exit 1
+    python -m pages.notebooks --book F  write the book's notebooks into folder F, to be executed
 
-The repository is named in `_config.yml` alone. The scripts are the source. A cell whose text is
-unchanged keeps its id; the notebooks carry no outputs.
+The repository is named in `_config.yml` alone. The scripts are the source, in the book's Markdown.
+The `.ipynb` beside a script is for Colab: plain Markdown, a badge and an install cell before it. A
+cell whose text is unchanged keeps its id; no notebook carries outputs.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import tomllib
 import uuid
 from pathlib import Path
 
@@ -20,12 +21,34 @@ import jupytext
 import nbformat
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
-LINKED = ("README.md", "CONTRIBUTING.md", "pyproject.toml", "book/*.md", "notebooks/*.py")
+from pages import colab
+from pages.numbering import ROOT, Numbers, numbers
+
+LINKED = (
+    "README.md", "CONTRIBUTING.md", "_config.yml", "pyproject.toml", "book/*.md", "notebooks/*.py",
+)  # fmt: skip
 #: The forms in which this repository is named. The owner may change; the name is the package's.
 OWN_LINK = re.compile(
     r"(colab\.research\.google\.com/github/|github\.com/)([\w.-]+/conceptrevive)\b"
 )
+OWN_PAGES = re.compile(r"https://([\w-]+)\.github\.io/conceptrevive\b")
+INSTALL = """\
+# @title Install conceptrevive
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+
+# On Colab; its torch stays as it is.
+if importlib.util.find_spec("conceptrevive") is None:
+    source = "git+https://github.com/{slug}@{tag}"
+    with tempfile.NamedTemporaryFile("w", delete=False) as keep:
+        keep.write(f"torch=={{version('torch').partition('+')[0]}}\\n")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "--constraint", keep.name, source], check=True)
+    os.unlink(keep.name)"""
 
 
 def repository_slug() -> str:
@@ -40,19 +63,34 @@ def repository_slug() -> str:
     return slug
 
 
+def book_url() -> str:
+    """Where the book is published: GitHub Pages of the repository's owner."""
+    return f"https://{repository_slug().partition('/')[0].lower()}.github.io/conceptrevive/"
+
+
+def release_tag() -> str:
+    """The tag of the version that the notebooks belong to."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return f"v{project['version']}"
+
+
 def linked_files() -> list[Path]:
     return sorted(path for pattern in LINKED for path in ROOT.glob(pattern))
+
+
+def linked(text: str, slug: str) -> str:
+    """Text with every link to this repository or its pages under the configured owner."""
+    owner = slug.partition("/")[0].lower()
+    text = OWN_LINK.sub(rf"\g<1>{slug}", text)
+    return OWN_PAGES.sub(f"https://{owner}.github.io/conceptrevive", text)
 
 
 def scripts() -> list[Path]:
     return sorted((ROOT / "notebooks").glob("*.py"))
 
 
-def build(script: Path) -> nbformat.NotebookNode:
-    """The notebook of a percent script.
-
-    Cells take the ids of the notebook beside it wherever their text is the same.
-    """
+def source(script: Path) -> nbformat.NotebookNode:
+    """A script's notebook as the book has it, without ids: its references are filled in."""
     notebook = jupytext.read(script)
     notebook.metadata.pop("jupytext", None)
     notebook.metadata["kernelspec"] = {
@@ -62,6 +100,63 @@ def build(script: Path) -> nbformat.NotebookNode:
     }
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def with_references(cells: list[nbformat.NotebookNode], is_book: bool) -> None:
+    """List under "## References" the works that the notebook cites."""
+    for cell in cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## References"):
+            cell.source = f"{cell.source}\n\n{colab.references(cells, is_book)}".strip()
+
+
+def badge(script: Path) -> str:
+    slug, image = repository_slug(), "https://colab.research.google.com/assets/colab-badge.svg"
+    colab_url = f"https://colab.research.google.com/github/{slug}/blob/main/notebooks/{script.stem}"
+    page = f"{book_url()}notebooks/{script.stem}.html"
+    return (
+        f"[![Open in Colab]({image})]({colab_url}.ipynb)\n"
+        f"A chapter of the book *conceptrevive*: [read it online]({page})."
+    )
+
+
+def build(script: Path, known_numbers: Numbers | None = None) -> nbformat.NotebookNode:
+    """The notebook for Colab of a percent script.
+
+    Cells take the ids of the notebook beside it wherever their text is the same.
+    """
+    found = known_numbers or numbers()
+    code = f"https://github.com/{repository_slug()}/blob/{release_tag()}/"
+    notebook = source(script)
+    given = notebook.cells
+    with_references(given, is_book=False)
+    cells = [
+        nbformat.v4.new_markdown_cell(badge(script)),
+        nbformat.v4.new_code_cell(
+            INSTALL.format(slug=repository_slug(), tag=release_tag()),
+            metadata={"cellView": "form", "jupyter": {"source_hidden": True}},
+        ),
+    ]
+    # The title comes first, so that the notebook is found by it.
+    cells.insert(0, given[0])
+    cells.extend(given[1:])
+    out = []
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            cell.source = colab.plain(cell.source, book_url(), code, found)
+        out.append(cell)
+        if cell.cell_type == "code":
+            colab.folded(cell)
+            if text := colab.caption(cell, found):
+                plain = colab.plain(text, book_url(), code, found)
+                out.append(nbformat.v4.new_markdown_cell(plain))
+    notebook.cells = out
+    _identify(notebook, script)
+    return notebook
+
+
+def _identify(notebook: nbformat.NotebookNode, script: Path) -> None:
+    """Give every cell the id it had, or a new one that follows from its text; no outputs."""
     pair = script.with_suffix(".ipynb")
     known: dict[tuple[str, str], list[str]] = {}
     if pair.exists():
@@ -73,6 +168,15 @@ def build(script: Path) -> nbformat.NotebookNode:
         cell["id"] = (ids.pop(0) if ids else "") or fresh
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+    nbformat.validate(notebook)
+
+
+def for_book(script: Path) -> nbformat.NotebookNode:
+    """The notebook that the book executes and renders: MyST as written, no badge, no install."""
+    notebook = source(script)
+    with_references(notebook.cells, is_book=True)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"{script.stem[:2]}-{number:03d}"
     nbformat.validate(notebook)
     return notebook
 
@@ -87,37 +191,10 @@ def write(path: Path, text: str, check: bool) -> bool:
     return True
 
 
-def faults(notebook: nbformat.NotebookNode) -> list[str]:
-    """What a reader of an executed notebook would miss or wonder at.
-
-    That is alt text without its figure, and standard error.
-    """
-    out = []
-    for cell in notebook.cells:
-        outputs = cell.get("outputs", [])
-        described = cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
-        if described and not any("image/png" in o.get("data", {}) for o in outputs):
-            out.append(f"no figure, but alt text: {described[:60]}…")
-        out += [
-            f"standard error: {o.text.strip()[:120]}" for o in outputs if o.get("name") == "stderr"
-        ]
-    return out
-
-
-def check_executed(folder: Path) -> int:
-    """0 if every executed notebook in `folder` is as a reader expects it."""
-    found = {p.name: faults(nbformat.read(p, as_version=4)) for p in sorted(folder.glob("*.ipynb"))}
-    for name, what in found.items():
-        print(*(f"{name}: {w}" for w in what), sep="\n", end="\n" * bool(what), file=sys.stderr)
-    return int(not found or any(found.values()))
-
-
 def main(check: bool) -> int:
     slug, changed = repository_slug(), False
     for path in linked_files():
-        changed |= write(
-            path, OWN_LINK.sub(rf"\g<1>{slug}", path.read_text(encoding="utf-8")), check
-        )
+        changed |= write(path, linked(path.read_text(encoding="utf-8"), slug), check)
     for script in scripts():
         changed |= write(script.with_suffix(".ipynb"), nbformat.writes(build(script)) + "\n", check)
     if check and changed:
@@ -126,6 +203,8 @@ def main(check: bool) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--ran"]:
-        sys.exit(check_executed(Path(sys.argv[2])))
+    if sys.argv[1:2] == ["--book"]:
+        for each in scripts():
+            nbformat.write(for_book(each), Path(sys.argv[2]) / f"{each.stem}.ipynb")
+        sys.exit(0)
     sys.exit(main(check="--check" in sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""What the notebooks add: figures that move, published results, exercises that answer."""
