@@ -179,7 +179,7 @@ def _widget(draw: Callable[..., Frame], values: Mapping[str, Sequence[Any]]) -> 
         from IPython.display import display
 
         frame = draw(**chosen)
-        display(frame)
+        display(frame)  # type: ignore[no-untyped-call]
         if isinstance(frame, Figure):
             plt.close(frame)
 

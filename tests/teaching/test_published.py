@@ -105,5 +105,6 @@ def test_provenance_is_one_sentence():
 
 def test_versions_are_printed(capsys):
     versions()
-    printed = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    printed = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     assert {"conceptrevive", "python", "torch", "diffusers"} <= printed.keys()
+    assert printed["processor time"].endswith(" s")
