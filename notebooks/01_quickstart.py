@@ -256,7 +256,6 @@ hits = sum(int((guess[n] & (pruned[n] == 0)).sum()) for n in pruned)
 total = sum(int((pruned[n] == 0).sum()) for n in pruned)
 print(f"pruned places among the guesses: {hits / total:.1%}")
 
-# %%
 sheets["obfuscated"] = draw(pipe, hidden)
 sheets["attacked"] = draw(pipe, attacked)
 print("obfuscated")

@@ -218,5 +218,13 @@ def references(chapter: Chapter) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Chapter], Iterator[str]], ...] = (
-    opening, closing, size, seed, names, figures, exercises, teaching, references,
-)  # fmt: skip
+    opening,
+    closing,
+    size,
+    seed,
+    names,
+    figures,
+    exercises,
+    teaching,
+    references,
+)

@@ -84,9 +84,10 @@ def time_faults(times: dict[str, float]) -> list[str]:
     """Notebooks that were not timed or took too long."""
     out = [f"{name}: no times, it was not executed" for name, s in times.items() if s <= 0]
     out += [
-        f"{name}: {s:.0f} s, more than {BUDGET:.0f}: draw less" for name, s in times.items()
+        f"{name}: {s:.0f} s, more than {BUDGET:.0f}: draw less"
+        for name, s in times.items()
         if s > BUDGET
-    ]  # fmt: skip
+    ]
     if (total := sum(times.values())) > ALTOGETHER:
         out.append(f"all notebooks: {total:.0f} s, more than {ALTOGETHER:.0f}")
     return out
@@ -103,14 +104,18 @@ def main(folder: Path) -> int:
     if not notebooks:
         found.append(f"no notebooks in {folder}")
     (folder / "runtimes.json").write_text(
-        json.dumps({
-            "seconds": {name: round(s, 1) for name, s in times.items()},
-            "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            "python": platform.python_version(),
-        }, indent=1) + "\n",
+        json.dumps(
+            {
+                "seconds": {name: round(s, 1) for name, s in times.items()},
+                "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+                "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+                "python": platform.python_version(),
+            },
+            indent=1,
+        )
+        + "\n",
         encoding="utf-8",
-    )  # fmt: skip
+    )
     print(*found, sep="\n", end="\n" * bool(found), file=sys.stderr)
     return int(bool(found))
 

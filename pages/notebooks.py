@@ -25,8 +25,13 @@ from pages import colab
 from pages.numbering import ROOT, Numbers, numbers
 
 LINKED = (
-    "README.md", "CONTRIBUTING.md", "_config.yml", "pyproject.toml", "book/*.md", "notebooks/*.py",
-)  # fmt: skip
+    "README.md",
+    "CONTRIBUTING.md",
+    "_config.yml",
+    "pyproject.toml",
+    "book/*.md",
+    "notebooks/*.py",
+)
 #: The forms in which this repository is named. The owner may change; the name is the package's.
 OWN_LINK = re.compile(
     r"(colab\.research\.google\.com/github/|github\.com/)([\w.-]+/conceptrevive)\b"

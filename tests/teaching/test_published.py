@@ -29,10 +29,17 @@ MADE = {
     "versions": {"conceptrevive": "0.1.0", "torch": "2.13.0", "commit": "abc"},
 }
 STUDY = MADE | {
-    "experiment": "signs", "shows": "Fig. 2", "profile": "smoke", "model": "pocket",
-    "preset": "pocket", "sampling": "bfloat16", "entries": [], "pooled": {}, "summary": {},
+    "experiment": "signs",
+    "shows": "Fig. 2",
+    "profile": "smoke",
+    "model": "pocket",
+    "preset": "pocket",
+    "sampling": "bfloat16",
+    "entries": [],
+    "pooled": {},
+    "summary": {},
     "intervals": 0,
-}  # fmt: skip
+}
 
 
 def test_a_result_of_the_checkout_is_read():
