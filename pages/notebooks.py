@@ -1,6 +1,6 @@
 """Keep every notebook equal to its percent script, and links equal to the repository's name.
 
-    python -m pages.notebooks           write: links in text files, then each .ipynb from its .py
+    python -m pages.notebooks           write: links and lists of chapters, each .ipynb from its .py
     python -m pages.notebooks --check   only say what would change, and exit 1 if anything would
     python -m pages.notebooks --book F  write the book's notebooks into folder F, to be executed
 
@@ -21,7 +21,7 @@ import jupytext
 import nbformat
 import yaml
 
-from pages import colab
+from pages import colab, contents
 from pages.numbering import ROOT, Numbers, numbers
 
 LINKED = (
@@ -199,7 +199,10 @@ def write(path: Path, text: str, check: bool) -> bool:
 def main(check: bool) -> int:
     slug, changed = repository_slug(), False
     for path in linked_files():
-        changed |= write(path, linked(path.read_text(encoding="utf-8"), slug), check)
+        text = path.read_text(encoding="utf-8")
+        if folder := contents.PAGES.get(path.relative_to(ROOT).as_posix()):
+            text = contents.filled(text, folder)
+        changed |= write(path, linked(text, slug), check)
     for script in scripts():
         changed |= write(script.with_suffix(".ipynb"), nbformat.writes(build(script)) + "\n", check)
     if check and changed:

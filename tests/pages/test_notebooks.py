@@ -9,6 +9,7 @@ import nbformat
 import pytest
 import yaml
 
+from pages import contents
 from pages import notebooks as tool
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,3 +118,16 @@ def test_another_owner_is_carried_everywhere():
     assert tool.linked(text, "B-c/conceptrevive") == (
         "https://github.com/B-c/conceptrevive https://b-c.github.io/conceptrevive/x.html"
     )
+
+
+@pytest.mark.parametrize("page", contents.PAGES)
+def test_chapters_are_listed_from_their_own_first_cells(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert contents.filled(text, contents.PAGES[page]) == text, "run `make sync`"
+    row = contents.line(1, "01_quickstart", "x/")
+    assert row.startswith(
+        "| 1 | [Erase, revive and defend in five minutes](x/01_quickstart.ipynb) | "
+    )
+    assert row.endswith(" | 3 |") and "{" not in row
+    with pytest.raises(ValueError, match="no place for the chapters"):
+        contents.filled("# A page\n", "x/")
