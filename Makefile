@@ -135,6 +135,9 @@ card: $(FULL)
 pages: card
 	$(BIN)/python -m pages.architecture
 	$(BIN)/python -m pages.benchmarks
+	$(BIN)/python -m pages.scorecard
+	$(BIN)/python -m pages.experiments
+	$(BIN)/python -m pages.at_scale
 
 # Three quarters of an hour on two cores for `bench`, hours for `solvers`; both go on where they stopped. ARGS=--quick rehearses `bench`.
 bench: $(FULL)

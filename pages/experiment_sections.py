@@ -1,0 +1,135 @@
+"""What the book shows of each experiment: tables of its own kind, and its figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from conceptrevive.experiments.reproduction.defence import SURFACE
+from conceptrevive.experiments.reproduction.objects import RULES
+from conceptrevive.experiments.reproduction.study import Entry, Study
+from pages import experiment_figures as figures
+from pages.experiment_tables import by_concept, figure, fold, pooled
+from pages.tables import table
+
+PAPERS_K = " 0.6"
+#: What the paper says that its attack takes on an A100.
+PAPERS_MINUTES = 7
+
+
+def objects(study: Study) -> str:
+    """Tables 1, 3, 8 to 10: the paper's rows, K by rule, everything else folded."""
+    short = [
+        name for name in study.pooled if not name.startswith("neuron ") or name.endswith(PAPERS_K)
+    ]
+    caption = (
+        "Every magnitude rule at every share K of signs kept: top-1 minus the pruned model's, all "
+        "concepts together. Bands: paired 95 % intervals over pictures."
+    )
+    alt = (
+        "Two panels of curves against K, one a magnitude rule, with lines for the original and the "
+        "pruned model: pictures of the concept, and of others. The numbers are in the table of "
+        "every rule and K."
+    )
+    out = pooled(study, short)
+    if len({name.rsplit(" ", 1)[1] for name in study.pooled if name.startswith("neuron ")}) > 1:
+        out += figure(figures.rules(study, "results-objects"), caption, alt)
+    every = [name for rule in RULES for name in study.pooled if name.startswith(f"neuron {rule} ")]
+    return out + fold("Every rule at every K", pooled(study, every)) + by_concept(study)
+
+
+def defence(study: Study) -> str:
+    """Figs. 6 and 7, Table 12."""
+    rows = [e for e in study.entries if "verdict" in e.numbers]
+    seen = {
+        name: [e.numbers["verdict"] for e in rows if e.recipe == name]
+        for name in dict.fromkeys(e.recipe for e in rows)
+    }
+    out = pooled(study)
+    sizes = {
+        float(str(e.numbers["sigma"])): e.recipe for e in rows if e.numbers.get("relative") is True
+    }
+    sizes = dict(sorted(sizes.items()))
+    if len(sizes) > 1:
+        caption = (
+            "Noise of size σ_M in the pruned places, and the attack on it: top-1 minus that of the "
+            "model with zeros. Bands: paired 95 % intervals over pictures."
+        )
+        alt = (
+            "Two panels against σ_M in units of σ_U: noise alone, and attacked at places guessed "
+            "in two ways, with lines for zeros and for the attack at known places."
+        )
+        out += figure(figures.defence(study, sizes, "results-defence"), caption, alt)
+    told = [
+        [name, *(str(sum(word in v for v in verdicts)) for word in WORDS), str(len(verdicts))]
+        for name, verdicts in seen.items()
+    ]
+    header = ["weights", *(f"*{word}*" for word in WORDS), "of concepts"]
+    out += "\nWhat an [audit](audit.md) says of the candidate layers, concept by concept:\n\n"
+    return out + table(header, told) + _surface(study) + by_concept(study)
+
+
+#: Verdicts of an audit.
+WORDS = ("evidence of pruning", "evidence of revival", "no evidence found")
+
+
+def _surface(study: Study) -> str:
+    """p(w): the mean over concepts."""
+    told: list[Any] = [e.numbers for e in study.entries if e.recipe == SURFACE]
+    if not told:
+        return ""
+    widths = told[0]["widths"]
+    rows = {}
+    for i, row in enumerate(told[0]["surface"]):
+        parts = [
+            np.array([t["surface"][i][key] for t in told], dtype=float)
+            for key in ("formula", "counted")
+        ]
+        rows[row["sigma"]] = (np.nanmean(parts[0], 0), _mean_known(parts[1]))
+    caption = (
+        "The share of filled-in places among all weights within ±w, mean over concepts. Lines: the "
+        "paper's formula. Dots: counted on the weights."
+    )
+    alt = "Falling curves of p(w) against w, one a size of noise, each with dots beside it."
+    return figure(figures.surface(widths, rows), caption, alt)
+
+
+def _mean_known(values: np.ndarray) -> np.ndarray:
+    """The mean of what is known in each column; NaN where nothing is."""
+    known = ~np.isnan(values)
+    count = known.sum(0)
+    return np.where(count > 0, np.where(known, values, 0).sum(0) / np.maximum(count, 1), np.nan)
+
+
+def several(study: Study) -> str:
+    """Sets of two, four, six: all revived, or the first alone."""
+    rows = []
+    for size in dict.fromkeys(_size(e) for e in study.entries):
+        for recipe in dict.fromkeys(e.recipe for e in study.entries):
+            mine = [e for e in study.entries if (_size(e), e.recipe) == (size, recipe)]
+            first, rest = mine[:1], mine[1:]
+            kept = [str(e.rates["retained"]) for e in first if "retained" in e.rates]
+            cells = [" ".join(str(e.rates["erased"]) for e in first), _mean_rate(rest), *kept]
+            rows.append([str(size), recipe, *cells])
+    header = ["concepts", "weights", "the first", "the others of the set, mean", "others, retained"]
+    return table(header, rows) + by_concept_of_sets(study)
+
+
+def by_concept_of_sets(study: Study) -> str:
+    """Folded: every member of every set."""
+    rows = [[str(_size(e)), e.recipe, e.concept, str(e.rates["erased"])] for e in study.entries]
+    return fold(
+        "Every member of every set", table(["concepts", "weights", "concept", "top-1"], rows)
+    )
+
+
+def _size(entry: Entry) -> int:
+    told = entry.settings["together"]
+    return len(told) if isinstance(told, list) else 1
+
+
+def _mean_rate(entries: Sequence[Entry]) -> str:
+    return f"{fmean(e.rates['erased'].value for e in entries):.2f}" if entries else ""

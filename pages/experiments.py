@@ -1,0 +1,99 @@
+"""Write the tables and figures of every published experiment (`make pages`).
+
+    python -m pages.experiments
+
+Reads `results/laptop/`, writes `book/generated/experiment-*.md` and `book/images/results-*.png`.
+Nothing is typed by hand; an experiment that is not there is said to be not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from conceptrevive.experiments.reproduction.catalogue import EXPERIMENTS
+from conceptrevive.experiments.reproduction.scorecard import read_studies
+from conceptrevive.experiments.reproduction.study import Study
+from conceptrevive.figures import theme
+from pages import experiment_figures as figures
+from pages import experiment_numbers as means
+from pages import experiment_sections as sections
+from pages.experiment_tables import by_concept, contact_sheet, figure, missing, pooled, provenance
+from pages.scorecard import NAMES, RESULTS
+from pages.tables import GENERATED, table
+
+#: The page that shows an experiment.
+PAGES = {
+    "signs": "results-revival", "objects": "results-revival", "accuracy": "results-revival",
+    "styles": "results-concepts", "unsafe": "results-concepts", "locators": "results-concepts",
+    "several": "results-concepts", "defence": "results-defence",
+    "stability": "results-stability", "cost": "results-stability",
+}  # fmt: skip
+
+
+def signs(study: Study) -> str:
+    """Fig. 2."""
+    alt = (
+        "Differences of top-1 from the pruned model with intervals, a line an oracle, for pictures "
+        "of the concept and of others. The numbers are in the table."
+    )
+    caption = "Oracles that know signs or magnitudes exactly: top-1 minus the pruned model's."
+    shown = figure(figures.gains(study, "results-signs"), caption, alt)
+    return pooled(study) + shown + by_concept(study)
+
+
+def plain(study: Study) -> str:
+    """An experiment that has no section of its own: its rows, and numbers of each."""
+    return pooled(study) + means.every_number(study) + by_concept(study)
+
+
+SECTIONS: dict[str, Callable[[Study], str]] = {
+    "signs": signs,
+    "objects": sections.objects,
+    "accuracy": means.accuracy,
+    "defence": sections.defence,
+    "several": sections.several,
+    "stability": means.stability,
+    "cost": means.cost,
+}
+
+
+def section(name: str, study: Study | None, folder: Path) -> str:
+    """What the book shows of one experiment."""
+    if study is None:
+        return missing(name)
+    shown = SECTIONS.get(name, plain)(study)
+    return shown + contact_sheet(name, folder) + provenance(study)
+
+
+def overview(studies: dict[str, Study]) -> str:
+    """Every experiment: what it shows, where, how much was measured."""
+    rows = []
+    for name in dict.fromkeys([*NAMES, *PAGES]):
+        study = studies.get(name)
+        told = ["", "", "not measured yet"]
+        if study is not None:
+            minutes = sum(e.seconds for e in study.entries) / 60
+            told = [str(len(study.entries)), f"{minutes:.0f}", study.date[:10]]
+        link = f"[{name}]({PAGES[name]}.md)" if name in PAGES else name
+        shows = study.shows if study is not None else EXPERIMENTS.get(name, "")
+        rows.append([link, shows, *told])
+    return table(["experiment", "shows", "cells", "minutes of one process", "measured"], rows)
+
+
+def main(results: Path = RESULTS) -> None:
+    """Write the fragments and the figures."""
+    GENERATED.mkdir(parents=True, exist_ok=True)
+    names = list(dict.fromkeys([*NAMES, *PAGES]))
+    studies = read_studies(results, names)
+    with plt.rc_context(theme()):
+        for name in names:
+            text = section(name, studies.get(name), results)
+            (GENERATED / f"experiment-{name}.md").write_text(text, encoding="utf-8")
+    (GENERATED / "experiments.md").write_text(overview(studies), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

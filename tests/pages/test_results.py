@@ -1,0 +1,127 @@
+"""The pages of results: what stands in them is what was published, and what is not is said."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from conceptrevive.experiments.reproduction.catalogue import EXPERIMENTS
+from conceptrevive.experiments.reproduction.claims import CLAIMS
+from conceptrevive.experiments.reproduction.scorecard import Scorecard, scorecard
+from pages import experiment_figures, experiments
+from pages import scorecard as cards
+from pages.experiment_tables import by_concept, fold, mean_of, pooled, provenance
+from pages.tables import ROOT, difference
+from pages.why import WHY
+from tests.pages.made_up import study_of, write
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    for module in (cards, experiments):
+        monkeypatch.setattr(module, "GENERATED", tmp_path / "generated")
+    monkeypatch.setattr(experiment_figures, "ROOT", tmp_path)
+    return tmp_path
+
+
+def outside_folds(text):
+    """What a reader sees before opening anything."""
+    return re.sub(r"^:::\{dropdown\}.*?^:::$", "", text, flags=re.M | re.S)
+
+
+def test_every_experiment_is_shown_and_every_figure_drawn(elsewhere):
+    write(elsewhere / "laptop")
+    Image.new("RGB", (8, 8)).save(elsewhere / "laptop/objects.png")
+    experiments.main(elsewhere / "laptop")
+    shown = {p.stem: p.read_text(encoding="utf-8") for p in elsewhere.glob("generated/*.md")}
+    for name in EXPERIMENTS:
+        text = shown[f"experiment-{name}"]
+        assert f"`conceptrevive reproduce {name}`" in text and "2026-11-28" in text
+        assert "commit `0123456789ab`" in text and "seed 0" in text
+        # Long tables are folded: a telephone's page stays short.
+        assert len(outside_folds(text).splitlines()) < 60, name
+        for file, alt in re.findall(r"```\{figure\} (\S+)\n:name: \S+\n:alt: (.+)\n\n\S", text):
+            assert (elsewhere / "book" / file).exists() and len(alt) > 40
+    assert "../results/laptop/objects.png" in shown["experiment-objects"]
+    assert "Contact sheet" not in shown["experiment-signs"]
+    drawn = {p.name for p in (elsewhere / "book/images").iterdir()}
+    figures = ("signs", "objects", "accuracy", "defence", "surface", "stability")
+    assert drawn == {f"results-{name}.png" for name in figures}
+    for name in {c.experiment for c in CLAIMS} - {*EXPERIMENTS}:
+        said = f"Not measured yet. `conceptrevive reproduce {name} --profile laptop` measures it.\n"
+        assert shown[f"experiment-{name}"] == said
+
+
+def test_without_results_nothing_is_claimed(elsewhere):
+    experiments.main(elsewhere / "laptop")
+    card = cards.main(elsewhere / "laptop")
+    texts = [p.read_text(encoding="utf-8") for p in elsewhere.glob("generated/experiment-*.md")]
+    assert texts and all(text.startswith("Not measured yet.") for text in texts)
+    assert not (elsewhere / "book/images").exists()
+    page = (elsewhere / "generated/scorecard.md").read_text(encoding="utf-8")
+    assert page.startswith(f"None of the {len(CLAIMS)} claims has been measured yet.")
+    assert page.count("| not measured |") == len(CLAIMS) and "same" not in page
+    assert card.family == 0
+
+
+def test_the_scorecards_page_has_both_numbers_and_both_verdicts(elsewhere):
+    write(elsewhere / "laptop", ["objects"])
+    card = cards.main(elsewhere / "laptop")
+    assert Scorecard.read(elsewhere / "laptop/scorecard.json") == card
+    line = next(x for x in card.lines if x.key == "max")
+    page = (elsewhere / "generated/scorecard.md").read_text(encoding="utf-8")
+    row = next(r for r in page.splitlines() if r.startswith("| Neuron max (NMS) revives |"))
+    cells = [c.strip() for c in row.strip("|").split("|")]
+    assert cells[1] == "0.08 → 0.54"
+    assert cells[2] == f"{line.ours.before:.2f} → {line.ours.after:.2f}"
+    told = difference((line.ours.difference, line.ours.interval))
+    assert cells[3] == f"{told}, n = 192 pictures" and cells[4:6] == ["same", "same"]
+    assert cells[6] == f"{line.ours.up} with, {line.ours.down} against"
+    assert f"all {card.family} together" in page and "- Not measured yet: signs," in page
+
+
+def test_a_why_is_told_where_it_applies():
+    study = {"objects": study_of("objects")}
+    why = {c.key: f"reason of {c.key}" for c in CLAIMS}
+    card = scorecard(study, why)
+    text = cards.page(card)
+    assert card.unexplained() == ()
+    for line in card.lines:
+        is_open = {line.verdict, line.corrected} & {"opposite", "not decided"}
+        assert (f": reason of {line.key}\n" in text) == bool(is_open), line.key
+
+
+def test_every_claim_that_differs_or_is_not_decided_is_explained():
+    file = ROOT / "results/laptop/scorecard.json"
+    open_ends = Scorecard.read(file).unexplained()
+    assert not open_ends, f"write in pages/why.py why: {', '.join(open_ends)}"
+    assert set(WHY) <= {c.key for c in CLAIMS}
+
+
+def test_pooled_rows_are_the_studys():
+    study = study_of("objects")
+    rows = pooled(study, ["pruned", "neuron max 0.6"]).splitlines()
+    one = study.pooled["neuron max 0.6"]
+    assert rows[3] == (
+        f"| neuron max 0.6 | {one.rates['erased']:.2f} | {difference(one.minus_pruned['erased'])} "
+        f"| {one.rates['retained']:.2f} | {difference(one.minus_pruned['retained'])} |"
+    )
+    assert rows[2].endswith("|  |") and len(rows) == 4
+    assert pooled(replace(study, pooled={})) == ""
+
+
+def test_concepts_are_folded_with_their_n():
+    text = by_concept(study_of("signs"))
+    assert text.count(":::{dropdown} Every concept") == 2 and not outside_folds(text).strip()
+    assert "n = 16 a cell; the widest 95 % interval is 0.4" in text
+    assert "| exact signs, neuron max |" in text and "spider web" in text
+    assert fold("T", "x\n") == "\n:::{dropdown} T\nx\n:::\n"
+
+
+def test_means_and_where_they_come_from():
+    assert mean_of([0.6, None, 0.8]) == "0.70 [-0.57, 1.97]"
+    assert mean_of([3.0]) == "3" and mean_of([None]) == ""
+    told = provenance(replace(study_of("cost"), device="cuda", threads=8))
+    assert "`conceptrevive reproduce cost`; 8 cells, no pictures, seed 0, 2026-11-28" in told
+    assert "cuda, 8 threads a process, 12 seconds" in told
