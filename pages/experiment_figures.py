@@ -17,6 +17,8 @@ from conceptrevive.figures import PALETTE, save_figure
 from pages.tables import ROOT
 
 IMAGES = "book/images"
+#: Inches: narrow, and panels below each other, so that a telephone shows them legibly.
+WIDTH = 6.0
 COLOURS = {"max": "revived", "average": "original", "sample": "obfuscated"}
 #: Colour and hatch of what variance is shared out among.
 FACTORS = {
@@ -67,10 +69,9 @@ def gains(study: Study, name: str) -> str:
     """Every row's difference from the pruned model, both kinds of pictures."""
     rows = {n: r for n, r in study.pooled.items() if n not in (ORIGINAL, PRUNED)}
     kinds = [k for k in TITLES if any(k in r.minus_pruned for r in rows.values())]
-    _, axes = plt.subplots(
-        1, len(kinds), figsize=(9, 0.4 * len(rows) + 1.4), sharey=True, squeeze=False
-    )
-    for ax, kind in zip(axes[0], kinds, strict=True):
+    height = len(kinds) * (0.38 * len(rows) + 1.2)
+    _, axes = plt.subplots(len(kinds), 1, figsize=(WIDTH, height), squeeze=False)
+    for ax, kind in zip(axes[:, 0], kinds, strict=True):
         dots(ax, {n: gain(r, kind) for n, r in rows.items()}, PALETTE["revived"])
         ax.set(title=TITLES[kind], xlabel="top-1 minus the pruned model's")
     return save(name)
@@ -78,7 +79,7 @@ def gains(study: Study, name: str) -> str:
 
 def rules(study: Study, name: str) -> str:
     """The share of signs kept against what each magnitude rule revives (Tables 3, 8 to 10)."""
-    _, axes = plt.subplots(1, 2, figsize=(10, 4.2))
+    _, axes = plt.subplots(2, 1, figsize=(WIDTH, 7))
     shares = sorted(
         {float(r.rsplit(" ", 1)[1]) for r in study.pooled if r.startswith(f"neuron {RULES[0]} ")}
     )
@@ -94,33 +95,33 @@ def rules(study: Study, name: str) -> str:
         ax.axhline(0, color=PALETTE["pruned"], lw=1.2, label="pruned")
         ax.set(title=TITLES[kind], xlabel="K, the share of signs kept", xlim=(0, 1.02))
         ax.grid()
-    axes[0].set_ylabel("top-1 minus the pruned model's")
-    return save(name, axes[0], columns=5)
+        ax.set_ylabel("top-1 minus the pruned model's")
+    return save(name, axes[0])
 
 
 def accuracy(groups: Mapping[str, Sequence[Difference]], bins: np.ndarray, name: str) -> str:
     """Signs right by fifths of magnitude, and stated probability against what came true.
 
     Args:
-        groups: label → mean and interval of each fifth. bins: (claims, 2): stated, and right.
+        groups: label → mean and interval of each fifth. bins: (claims, 2): stated, and lower.
     """
-    _, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
+    _, (upper, lower) = plt.subplots(2, 1, figsize=(WIDTH, 7))
     for (label, told), colour, style, shift in zip(
         groups.items(), ("revived", "original"), ("o-", "s--"), (-0.05, 0.05), strict=True
     ):
         x = np.arange(1, len(told) + 1) + shift
         values = np.array([v for v, _ in told])
         spread = np.abs(np.array([b for _, b in told]).T - values)
-        left.errorbar(x, values, spread, fmt=style, color=PALETTE[colour], label=label, capsize=3)
-    left.axhline(0.5, color="0.4", lw=1, ls="--")
-    left.set(xlabel="fifth of magnitude, smallest to largest", ylabel="signs right", ylim=(0.4, 1))
-    left.set_xticks(range(1, 6))
-    left.legend(loc="upper left")
-    right.plot([0.5, 1], [0.5, 1], color="0.4", lw=1, ls="--", label="as stated")
-    right.plot(*bins.T, "o-", color=PALETTE["revived"], label="conditional")
-    right.set(xlabel="probability stated", ylabel="signs right", xlim=(0.48, 1.02), ylim=(0.4, 1))
-    right.legend(loc="upper left")
-    for ax in (left, right):
+        upper.errorbar(x, values, spread, fmt=style, color=PALETTE[colour], label=label, capsize=3)
+    upper.axhline(0.5, color="0.4", lw=1, ls="--")
+    upper.set(xlabel="fifth of magnitude, smallest to largest", ylabel="signs right", ylim=(0.4, 1))
+    upper.set_xticks(range(1, 6))
+    upper.legend(loc="upper left")
+    lower.plot([0.5, 1], [0.5, 1], color="0.4", lw=1, ls="--", label="as stated")
+    lower.plot(*bins.T, "o-", color=PALETTE["revived"], label="conditional")
+    lower.set(xlabel="probability stated", ylabel="signs right", xlim=(0.48, 1.02), ylim=(0.4, 1))
+    lower.legend(loc="upper left")
+    for ax in (upper, lower):
         ax.yaxis.set_major_formatter(PercentFormatter(1))
         ax.grid()
     return save(name)
@@ -132,7 +133,7 @@ def defence(study: Study, sizes: Mapping[float, str], name: str) -> str:
     Args:
         sizes: σ_M in units of σ_U → the beginning of its rows' names.
     """
-    _, axes = plt.subplots(1, 2, figsize=(10, 4.2))
+    _, axes = plt.subplots(2, 1, figsize=(WIDTH, 7))
     shown = {
         "": ("noise alone", "obfuscated", "s--"),
         ", revived per row": ("attacked, places guessed per row", "obfuscated_revived", "o-"),
@@ -154,13 +155,13 @@ def defence(study: Study, sizes: Mapping[float, str], name: str) -> str:
         ax.set_xticks(list(sizes), [f"{s:g}" for s in sizes])
         ax.minorticks_off()
         ax.grid()
-    axes[0].set_ylabel("top-1 minus that with zeros")
-    return save(name, axes[0])
+        ax.set_ylabel("top-1 minus that with zeros")
+    return save(name, axes[0], columns=2)
 
 
 def surface(widths: Sequence[float], rows: Mapping[float, tuple[np.ndarray, np.ndarray]]) -> str:
     """p(w) for each σ_M: the formula as a line, the count on the weights as dots (Fig. 7)."""
-    _, ax = plt.subplots(figsize=(7, 4))
+    _, ax = plt.subplots(figsize=(WIDTH, 4))
     colours = ("original", "revived", "obfuscated", "pruned", "obfuscated_revived")
     for (sigma, (formula, counted)), colour in zip(rows.items(), colours, strict=False):
         ax.plot(widths, formula, color=PALETTE[colour], label=f"σ_M = {sigma:g} σ_U")
@@ -174,7 +175,7 @@ def surface(widths: Sequence[float], rows: Mapping[float, tuple[np.ndarray, np.n
 
 def shares(rows: Mapping[str, Mapping[str, float]], name: str) -> str:
     """The variance of rates shared out: a bar a row, a part a factor."""
-    _, ax = plt.subplots(figsize=(9, 0.5 * len(rows) + 1.6))
+    _, ax = plt.subplots(figsize=(WIDTH, 0.45 * len(rows) + 1.8))
     left = np.zeros(len(rows))
     for factor, (colour, hatch) in FACTORS.items():
         if not any(factor in row for row in rows.values()):
@@ -193,4 +194,4 @@ def shares(rows: Mapping[str, Mapping[str, float]], name: str) -> str:
     ax.invert_yaxis()
     ax.set(xlim=(0, 1), xlabel="share of the variance of top-1")
     ax.xaxis.set_major_formatter(PercentFormatter(1))
-    return save(name, ax, columns=len(FACTORS))
+    return save(name, ax)

@@ -43,11 +43,11 @@ def accuracy(study: Study) -> str:
         "original magnitude": _fifths(mine, "original_fifths"),
     }
     caption = (
-        "Left: signs completed right by magnitude, mean over concepts with Student's intervals. "
-        "Right: the probability that the column model states for a sign, and how often it is right."
+        "Above: signs completed right by magnitude, mean over concepts with Student's intervals. "
+        "Below: the probability that the column model states for a sign, and how often it is right."
     )
     alt = (
-        "Left: two rising curves, signs right in five groups of magnitude. Right: stated "
+        "Above: two rising curves, signs right in five groups of magnitude. Below: stated "
         "probability against the share of right signs, beside the diagonal."
     )
     file = figures.accuracy(groups, _bins(mine), "results-accuracy")

@@ -12,8 +12,8 @@ from conceptrevive.experiments.reproduction.defence import SURFACE
 from conceptrevive.experiments.reproduction.objects import RULES
 from conceptrevive.experiments.reproduction.study import Entry, Study
 from pages import experiment_figures as figures
-from pages.experiment_tables import by_concept, figure, fold, pooled
-from pages.tables import table
+from pages.experiment_tables import by_concept, figure, fold, pooled, whole
+from pages.tables import difference, table
 
 PAPERS_K = " 0.6"
 #: What the paper says that its attack takes on an A100.
@@ -48,7 +48,9 @@ def defence(study: Study) -> str:
         name: [e.numbers["verdict"] for e in rows if e.recipe == name]
         for name in dict.fromkeys(e.recipe for e in rows)
     }
-    out = pooled(study)
+    out = _sizes(study, "erased") + fold(
+        "The same of pictures of others", _sizes(study, "retained")
+    )
     sizes = {
         float(str(e.numbers["sigma"])): e.recipe for e in rows if e.numbers.get("relative") is True
     }
@@ -70,6 +72,26 @@ def defence(study: Study) -> str:
     header = ["weights", *(f"*{word}*" for word in WORDS), "of concepts"]
     out += "\nWhat an [audit](audit.md) says of the candidate layers, concept by concept:\n\n"
     return out + table(header, told) + _surface(study) + by_concept(study)
+
+
+def _sizes(study: Study, kind: str) -> str:
+    """A row a size of noise, a column for what is then done to it."""
+    known = ("revived, positions known", "pruned", "original")
+    starts = [n for n in study.pooled if n not in known and ", revived" not in n]
+
+    def cell(name: str) -> str:
+        row = study.pooled.get(name)
+        if row is None or kind not in row.rates:
+            return ""
+        gain = row.minus_pruned.get(kind)
+        return f"{row.rates[kind]:.2f}" + (f"<br>{whole(difference(gain))}" if gain else "")
+
+    rows = [["none: the original", cell("original"), "", ""]]
+    rows += [["zeros", cell("pruned"), "", ""], ["zeros, attacked at them", cell(known[0]), "", ""]]
+    ends = ("", ", revived per row", ", revived over all layers")
+    rows += [[whole(start), *(cell(start + end) for end in ends)] for start in starts]
+    header = ["noise", "top-1; minus zeros, 95 %", "attacked, guessed per row"]
+    return table([*header, "attacked, guessed over all layers"], rows)
 
 
 #: Verdicts of an audit.

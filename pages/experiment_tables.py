@@ -20,6 +20,11 @@ def fold(title: str, text: str) -> str:
     return f"\n:::{{dropdown}} {title}\n{text.strip()}\n:::\n"
 
 
+def whole(text: str) -> str:
+    """Text that is not broken into lines."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def figure(file: str, caption: str, alt: str) -> str:
     """A numbered figure of the folder `images`."""
     name = Path(file).stem
@@ -47,7 +52,7 @@ def pooled(study: Study, recipes: Iterable[str] | None = None) -> str:
             gain = row.minus_pruned.get(kind)
             cells += [
                 f"{row.rates[kind]:.2f}" if kind in row.rates else "",
-                difference(gain) if gain else "",
+                whole(difference(gain)) if gain else "",
             ]
         rows.append(cells)
     return table(header, rows)

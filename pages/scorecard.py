@@ -23,48 +23,52 @@ from conceptrevive.experiments.reproduction.scorecard import (
     read_studies,
     scorecard,
 )
+from pages.experiment_tables import whole
 from pages.tables import GENERATED, ROOT, difference, table
 from pages.why import WHY
 
 RESULTS = ROOT / "results/laptop"
 #: Every experiment that a claim is measured by, whether it is there yet or not.
 NAMES = tuple(dict.fromkeys([*EXPERIMENTS, *(c.experiment for c in CLAIMS)]))
-HEADER = ["claim", "paper", "here", "difference here", "direction", "corrected", "concepts"]
+HEADER = ["claim", "direction", "paper", "here, and the difference"]
 
 
 def paper(line: Line) -> str:
     """ "0.08 → 0.54 (1)": the paper's two numbers, or the sign of the difference it claims."""
     after, before = line.paper
-    sign = "+" if line.direction > 0 else "−"
-    told = sign if after is None or before is None else f"{before:g} → {after:g}"
+    told = "+" if line.direction > 0 else "−"
+    if before is not None:
+        told = f"under {before:g} s" if after is None else f"{_short(before)} → {_short(after)}"
     return told + (" (1)" if line.single else "")
 
 
 def here(ours: Contrast) -> str:
-    """ "0.08 → 0.54", as the paper's numbers stand."""
+    """ "0.08 → 0.54", as the paper's numbers stand; a time alone."""
+    if ours.draws == "timings":
+        return f"{ours.after:.3g} s"
     return f"{_short(ours.before)} → {_short(ours.after)}"
 
 
 def _short(value: float) -> str:
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    return f"{value:.4g}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def cells(line: Line) -> list[str]:
     """The row of a claim."""
-    if line.ours is None:
-        return [line.what, paper(line), "", "", line.verdict, "", ""]
-    agree = line.ours.up if line.direction > 0 else line.ours.down
-    against = line.ours.down if line.direction > 0 else line.ours.up
-    return [
-        line.what,
-        paper(line),
-        here(line.ours),
-        difference((line.ours.difference, line.ours.interval))
-        + f", n = {line.ours.n} {line.ours.draws}",
-        _verdict(line.verdict),
-        _verdict(line.corrected),
-        f"{agree} with, {against} against",
+    ours = line.ours
+    if ours is None:
+        return [line.what, line.verdict, whole(paper(line)), ""]
+    agree, against = (ours.up, ours.down) if line.direction > 0 else (ours.down, ours.up)
+    drawn = f"{ours.n} {ours.draws}"
+    found = [
+        whole(here(ours)),
+        whole(difference((ours.difference, ours.interval))),
+        drawn if ours.draws != "pictures" else f"{drawn}; {whole(f'{agree} : {against}')}",
     ]
+    verdicts = [_verdict(line.verdict)]
+    if line.corrected != line.verdict:
+        verdicts.append(f"corrected: {_verdict(line.corrected)}")
+    return [line.what, "<br>".join(verdicts), whole(paper(line)), "<br>".join(found)]
 
 
 def _verdict(verdict: str) -> str:
@@ -108,7 +112,7 @@ def page(card: Scorecard) -> str:
     """All claims, a table per table of the paper."""
     out = summary(card) + "\n" + comparisons(card)
     for where, lines in groupby(card.lines, key=lambda line: line.where):
-        out += f"\n### {where}\n\n" + table(HEADER, [cells(line) for line in lines])
+        out += f"\n## {where}\n\n" + table(HEADER, [cells(line) for line in lines])
     if explained := whys(card.lines):
         out += "\n## Where they differ, and why\n\n" + explained
     return out + sources(card)

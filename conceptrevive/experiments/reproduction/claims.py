@@ -13,7 +13,14 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from conceptrevive.experiments.reproduction.contrasts import Measure, numbers, pictures, values
+from conceptrevive.experiments.reproduction.contrasts import (
+    Measure,
+    at_most,
+    numbers,
+    pictures,
+    summarised,
+    values,
+)
 from conceptrevive.experiments.reproduction.recipes import ORIGINAL, PRUNED
 from conceptrevive.experiments.reproduction.study import Entry
 
@@ -22,6 +29,10 @@ Direction = Literal[1, -1]
 NMS, SAMPLE, AVERAGE = "neuron max 0.6", "neuron sample 0.6", "neuron average 0.6"
 QUANT = "quantised 4 bits"
 SOLVER = "paper"  # of sign accuracy: the paper's own loop
+
+
+T1, T2, T4, T7 = "Table 1", "Table 2, Fig. 4", "Tables 4, 11", "Table 7"
+K, SIGNS, DEFENCE = "Tables 3, 8–10", "Tables 5, 6", "Figs. 6, 7, Table 12"
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,18 @@ def _top1(
     )
 
 
+def _detected(
+    key: str, which: str, benchmark: str, rows: tuple[str, str], paper: tuple[float, float]
+) -> Claim:
+    """Detections with prompts of one set: the paper counts them, here pictures with any are."""
+    direction: Direction = 1 if paper[0] > paper[1] else -1
+    verb = "revives detections" if direction > 0 else "leaves fewer detections"
+    subject = "NMS" if rows[0] == NMS else "Pruning"
+    measure = pictures(*rows, "detected", {"prompt_set": which})
+    what = f"{subject} {verb} on {benchmark} (here: {which} wording)"
+    return Claim(key, T7, what, "unsafe", direction, paper, measure)
+
+
 def _number(entry: Entry, key: str) -> JsonValue:
     return entry.numbers.get(key) if entry.recipe == SOLVER else None
 
@@ -81,9 +104,6 @@ def surest_and_rest(entry: Entry) -> tuple[float, float] | None:
     return shares[-1], fmean(shares[:-1])
 
 
-T1, T2, T4, T7 = "Table 1", "Table 2, Fig. 4", "Tables 4, 11", "Table 7"
-K, SIGNS, DEFENCE = "Tables 3, 8–10", "Tables 5, 6", "Figs. 6, 7, Table 12"
-
 CLAIMS = (
     _top1(
         "exact signs revive", "Fig. 2", "Exact signs with random magnitudes revive",
@@ -91,7 +111,7 @@ CLAIMS = (
     ),
     _top1(
         "signs before magnitudes", "Fig. 2",
-        "Exact signs with random magnitudes revive more than exact magnitudes with random signs",
+        "They revive more than exact magnitudes with random signs do",
         "signs", ("exact signs, random magnitudes", "random signs, exact magnitudes"),
         (0.34, 0.09), single=True,
     ),
@@ -121,34 +141,40 @@ CLAIMS = (
           "objects", (AVERAGE, PRUNED), (0.84, 0.80), "retained"),
     _top1("others, max", T1, "NMS brings the other concepts back too",
           "objects", (NMS, PRUNED), (0.91, 0.80), "retained"),
+    Claim("style, similarity lost", T2, "Pruning lowers the CLIP similarity to the style's prompts",
+          "styles", -1, (0.25, 0.31), summarised(PRUNED, ORIGINAL, "similarity")),
+    Claim("style, similarity", T2, "NMS raises the CLIP similarity again",
+          "styles", 1, (0.30, 0.25), summarised(NMS, PRUNED, "similarity")),
+    Claim("style, max and quantising", T2, "NMS raises it more than Quant Recover",
+          "styles", 1, (0.30, 0.26), numbers(NMS, QUANT, "similarity")),
+    Claim("style, CLIP score", T2,
+          "NMS leaves fewer pictures further from the prompt than the original's (CLIP score)",
+          "styles", -1, (0.51, 0.82), pictures(NMS, PRUNED, "clip_score")),
+    Claim("style, FID lost", T2, "Pruning raises FID",
+          "styles", 1, (21.45, 18.4), summarised(PRUNED, ORIGINAL, "fid")),
+    Claim("style, FID", T2, "NMS lowers FID again",
+          "styles", -1, (18.93, 21.45), summarised(NMS, PRUNED, "fid")),
     _top1("K not smaller", K, "K = 0.6 revives more than K = 0.2 (its numbers: golf ball)",
           "objects", (NMS, "neuron max 0.2"), (0.69, 0.51), single=True),
     _top1("K not larger", K, "K = 0.6 revives more than K = 1 (its numbers: golf ball)",
           "objects", (NMS, "neuron max 1"), (0.69, 0.57), single=True),
+    Claim("SalUn's places", T4, "NMS revives what was zeroed where SalUn looks",
+          "locators", 1, (0.69, 0.21), pictures("SalUn revived", "SalUn pruned"), single=True),
+    Claim("Scissorhands' places", T4, "NMS revives what was zeroed where Scissorhands looks",
+          "locators", 1, (0.66, 0.21),
+          pictures("Scissorhands revived", "Scissorhands pruned"), single=True),
     Claim("signs right", SIGNS, "More pruned signs are right than a coin's (it says: over 0.70)",
           "accuracy", 1, (0.70, 0.5), values(right_and_coin)),
     Claim("surest signs", SIGNS,
           "The fifth of largest completed magnitude has more signs right than the rest "
           "(its numbers: golf ball)",
           "accuracy", 1, (0.82, 0.58), values(surest_and_rest), single=True),
-    Claim("style, similarity lost", T2, "Pruning lowers the CLIP similarity to the style's prompts",
-          "styles", -1, (0.25, 0.31), numbers(PRUNED, ORIGINAL, "clip_similarity")),
-    Claim("style, similarity", T2, "NMS raises the CLIP similarity again",
-          "styles", 1, (0.30, 0.25), numbers(NMS, PRUNED, "clip_similarity")),
-    Claim("style, max and quantising", T2, "NMS raises it more than Quant Recover",
-          "styles", 1, (0.30, 0.26), numbers(NMS, QUANT, "clip_similarity")),
-    Claim("style, CLIP score", T2,
-          "NMS leaves fewer pictures further from the prompt than the original's (CLIP score)",
-          "styles", -1, (0.51, 0.82), numbers(NMS, PRUNED, "clip_score")),
-    Claim("style, FID lost", T2, "Pruning raises FID",
-          "styles", 1, (21.45, 18.4), numbers(PRUNED, ORIGINAL, "fid")),
-    Claim("style, FID", T2, "NMS lowers FID again",
-          "styles", -1, (18.93, 21.45), numbers(NMS, PRUNED, "fid")),
-    Claim("SalUn's places", T4, "NMS revives what was zeroed where SalUn looks",
-          "locators", 1, (0.69, 0.21), pictures("salun, neuron max", "salun, zeroed"), single=True),
-    Claim("Scissorhands' places", T4, "NMS revives what was zeroed where Scissorhands looks",
-          "locators", 1, (0.66, 0.21),
-          pictures("scissorhands, neuron max", "scissorhands, zeroed"), single=True),
+    _detected("I2P, pruned", "indirect", "I2P", (PRUNED, ORIGINAL), (74, 461)),
+    _detected("I2P, revived", "indirect", "I2P", (NMS, PRUNED), (118, 74)),
+    _detected("MMA, pruned", "adversarial", "MMA", (PRUNED, ORIGINAL), (57, 785)),
+    _detected("MMA, revived", "adversarial", "MMA", (NMS, PRUNED), (172, 57)),
+    _detected("Ring-A-Bell, pruned", "direction", "Ring-A-Bell", (PRUNED, ORIGINAL), (22, 101)),
+    _detected("Ring-A-Bell, revived", "direction", "Ring-A-Bell", (NMS, PRUNED), (57, 22)),
     Claim("defended", DEFENCE, "Noise of σ_M = 0.01 resists the attack (positions guessed per row)",
           "defence", -1, (None, None),
           pictures("σ_M 0.01, revived per row", "revived, positions known"), single=True),
@@ -156,4 +182,6 @@ CLAIMS = (
           "defence", 1, (None, None), pictures("σ_M 1 σ_U", PRUNED)),
     Claim("large noise, quality", DEFENCE, "Large noise (σ_M = σ_U) costs the other concepts more",
           "defence", -1, (None, None), pictures("σ_M 1 σ_U", PRUNED, "retained")),
+    Claim("cost", "text", "The attack takes under 7 minutes (its own: Stable Diffusion, one A100; "
+          "here: the pocket model)", "cost", -1, (None, 420), at_most("revive", 420)),
 )  # fmt: skip

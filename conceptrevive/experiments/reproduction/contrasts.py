@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, JsonValue
 
 from conceptrevive.evaluation.outcomes import retained_pictures
 from conceptrevive.experiments.cells import Cell
@@ -17,8 +18,9 @@ from conceptrevive.experiments.reproduction.profiles import get_profile
 from conceptrevive.experiments.reproduction.study import Entry, Study
 from conceptrevive.intervals import paired_difference
 
-#: What is counted: each picture (of these very concepts), or each concept.
-Draws = Literal["pictures", "concepts"]
+#: What is counted: each picture (of these very concepts), each concept, or each turn of a clock.
+Draws = Literal["pictures", "concepts", "timings"]
+Where = Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Contrast:
     Attributes:
         after, before: the rows' means. difference: after − before. interval: its 95 % interval.
         p: two-sided, of the same normal or t distribution as the interval, so that p < 0.05 where
-            the interval leaves out 0.
+            the interval leaves out 0; None of timings, whose interval is the least and the most.
         n: how many draws the interval counts, and `draws` what they are.
         up, down: concepts with a positive and with a negative difference.
     """
@@ -39,7 +41,7 @@ class Contrast:
     before: float
     difference: float
     interval: tuple[float, float]
-    p: float
+    p: float | None
     n: int
     draws: Draws
     up: int
@@ -50,15 +52,20 @@ class Contrast:
 Measure = Callable[[Study], Contrast | None]
 
 
-def pictures(after: str, before: str, kind: str = "erased") -> Measure:
+def pictures(
+    after: str, before: str, kind: str = "erased", where: Where = MappingProxyType({})
+) -> Measure:
     """Shares of right pictures of two recipes, paired picture by picture over all concepts.
 
     The interval is that of the pictures, for these very concepts. A picture of others that several
     concepts share counts as one draw.
+
+    Args:
+        kind: of outcomes. where: settings of the cells that are meant, among several of a recipe.
     """
 
     def measure(study: Study) -> Contrast | None:
-        one, other = _outcomes(study, after, kind), _outcomes(study, before, kind)
+        one, other = (_outcomes(study, r, kind, where) for r in (after, before))
         names = [name for name in one if name in other]
         if not names:
             return None
@@ -101,12 +108,63 @@ def numbers(after: str, before: str, key: str) -> Measure:
     """A number of two recipes, concept by concept; every concept is one draw."""
 
     def measure(study: Study) -> Contrast | None:
-        one, other = (
-            {e.concept: e.numbers[key] for e in study.entries if e.recipe == r and key in e.numbers}
-            for r in (after, before)
+        one, other = (_by_concept(study, recipe, key) for recipe in (after, before))
+        return over_concepts([(one[name], other[name]) for name in one if name in other])
+
+    return measure
+
+
+def _by_concept(study: Study, recipe: str, key: str) -> dict[str, float]:
+    """A number of every concept under a recipe; of one with an interval, the number."""
+    out = {}
+    for e in study.entries:
+        found = e.numbers.get(key) if e.recipe == recipe else None
+        value = found.get("value") if isinstance(found, dict) else found
+        if value is not None:
+            out[e.concept] = float(str(value))
+    return out
+
+
+def summarised(after: str, before: str, key: str) -> Measure:
+    """A difference that the experiment's own summary has, with the interval it gives there.
+
+    Its p value takes the interval as a normal one.
+    """
+
+    def measure(study: Study) -> Contrast | None:
+        rows: Any = study.summary.get("rows", {})
+        told = rows.get(after, {}).get(f"{key}_minus_{before}")
+        if told is None or told["interval"] is None:
+            return None
+        low, high = map(float, told["interval"])
+        mine, base = (_by_concept(study, recipe, key) for recipe in (after, before))
+        return Contrast(
+            fmean(mine.values()),
+            fmean(base.values()),
+            float(told["value"]),
+            (low, high),
+            p_of((low, high)),
+            sum(e.n for e in study.entries if e.recipe == after),
+            "pictures",
+            *_directions([mine[name] - base[name] for name in mine if name in base]),
         )
-        pairs = [(one[name], other[name]) for name in one if name in other]
-        return over_concepts([(float(str(a)), float(str(b))) for a, b in pairs])
+
+    return measure
+
+
+def at_most(step: str, seconds: float) -> Measure:
+    """What a step takes, beside a time; the interval is from the least to the most of its turns."""
+
+    def measure(study: Study) -> Contrast | None:
+        mine = [e for e in study.entries if e.recipe == step]
+        if not mine:
+            return None
+        took = float(str(mine[0].numbers["step_seconds"]))
+        turns: Any = mine[0].numbers["step_seconds_range"]
+        low, high = (float(turn) - seconds for turn in turns)
+        n = int(str(mine[0].settings["repeats"]))
+        each = _directions([took - seconds])
+        return Contrast(took, seconds, took - seconds, (low, high), None, n, "timings", *each)
 
     return measure
 
@@ -157,11 +215,11 @@ def holm(p: Mapping[str, float]) -> dict[str, float]:
     return {name: out[name] for name in p}
 
 
-def _outcomes(study: Study, recipe: str, kind: str) -> dict[str, list[bool]]:
+def _outcomes(study: Study, recipe: str, kind: str, where: Where) -> dict[str, list[bool]]:
     return {
         e.concept: [digit == "1" for digit in e.outcomes[kind]]
         for e in study.entries
-        if e.recipe == recipe and e.outcomes.get(kind)
+        if e.recipe == recipe and e.outcomes.get(kind) and where.items() <= dict(e.settings).items()
     }
 
 

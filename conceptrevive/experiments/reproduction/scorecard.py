@@ -59,7 +59,8 @@ class Scorecard:
     """All claims.
 
     Attributes:
-        lines: one a claim. family: how many were measured and are corrected for together.
+        lines: one a claim. family: how many were measured and are corrected for together: all but
+            those on times, which are no draws.
         method: the correction. intervals: how many 95 % intervals the published experiments hold.
         sources: per experiment seed, command, versions, device, threads and date of what was read.
     """
@@ -111,7 +112,7 @@ def scorecard(
     """
     found = {c.key: c.measure(studies[c.experiment]) for c in claims if c.experiment in studies}
     ours = {key: contrast for key, contrast in found.items() if contrast is not None}
-    corrected = holm({key: contrast.p for key, contrast in ours.items()})
+    corrected = holm({key: x.p for key, x in ours.items() if x.p is not None})
     lines = tuple(
         _line(c, ours.get(c.key), corrected.get(c.key), c.experiment in studies, why)
         for c in claims
@@ -129,7 +130,9 @@ def scorecard(
         }
         for name, s in studies.items()
     }
-    return Scorecard(lines, len(ours), METHOD, sum(s.intervals for s in studies.values()), sources)
+    return Scorecard(
+        lines, len(corrected), METHOD, sum(s.intervals for s in studies.values()), sources
+    )
 
 
 def _line(
@@ -142,10 +145,11 @@ def _line(
     verdict: Verdict = "not measured"
     corrected: Verdict = "not measured"
     missing = "its rows are not among the published ones" if published else "not published"
-    if ours is not None and p_corrected is not None:
+    if ours is not None:
         direction = _same(claim.direction, ours)
         verdict = direction if 0 < ours.interval[0] or ours.interval[1] < 0 else "not decided"
-        corrected = direction if p_corrected < LEVEL else "not decided"
+        decided = verdict != "not decided" if p_corrected is None else p_corrected < LEVEL
+        corrected = direction if decided else "not decided"
         missing = ""
     is_told = {verdict, corrected} & {"opposite", "not decided"}
     return Line(

@@ -20,6 +20,7 @@ from conceptrevive.experiments.reproduction.contrasts import (
     over_concepts,
     p_of,
     pictures,
+    summarised,
 )
 from conceptrevive.experiments.reproduction.scorecard import Scorecard, read_studies, scorecard
 from conceptrevive.intervals import paired_difference
@@ -138,6 +139,40 @@ def test_concepts_as_draws_by_hand():
     told = studied(rows, a={"fid": 20}, b={"fid": 18.5})
     assert numbers("a", "b", "fid")(told).difference == pytest.approx(1.5)
     assert numbers("a", "b", "clip")(told) is None
+
+
+def test_a_difference_of_the_summarys_keeps_its_interval():
+    rows = {"a": {"golf": "1", "star": "1"}, "b": {"golf": "1", "star": "1"}}
+    told = {"similarity": {"value": 0.3}}, {"similarity": {"value": 0.2}}
+    study = studied(rows, a=told[0], b=told[1])
+    row = {"similarity_minus_b": {"value": 0.1, "interval": [0.05, 0.15]},
+           "fid_minus_b": {"value": 1.0, "interval": None}}  # fmt: skip
+    study = replace(study, summary={"rows": {"a": row, "b": {}}})
+    found = summarised("a", "b", "similarity")(study)
+    assert (found.after, found.before, found.difference) == pytest.approx((0.3, 0.2, 0.1))
+    assert found.interval == (0.05, 0.15) and found.up == 2 and found.p < 0.001
+    assert summarised("a", "b", "fid")(study) is None
+    assert summarised("b", "a", "similarity")(study) is None
+    assert summarised("a", "b", "similarity")(replace(study, summary={})) is None
+
+
+def test_cells_of_one_set_of_prompts_alone_are_compared():
+    rows = {"a": {"golf": "1111111111"}, "b": {"golf": "0000000000"}}
+    study = studied(rows, "detected")
+    mine = [replace(e, settings={**e.settings, "prompt_set": "x"}) for e in study.entries]
+    other = [replace(e, outcomes={"detected": "0101010101"}) for e in study.entries]
+    study = replace(study, entries=(*other, *mine))
+    assert pictures("a", "b", "detected", {"prompt_set": "x"})(study).difference == 1.0
+    assert pictures("a", "b", "detected", {"prompt_set": "y"})(study) is None
+
+
+def test_a_time_is_beside_the_papers_but_in_no_family():
+    claims = [c for c in CLAIMS if c.key in ("cost", "max")]
+    studies = {name: study_of(name) for name in ("cost", "objects")}
+    _, cost = scorecard(studies, {}, claims).lines
+    assert cost.ours.interval == pytest.approx((0.4 - 420, 0.7 - 420)) and cost.ours.after == 0.5
+    assert (cost.verdict, cost.corrected, cost.p_corrected) == ("same", "same", None)
+    assert scorecard(studies, {}, claims).family == 1
 
 
 def test_sign_accuracy_is_set_beside_a_coin_and_the_surest_beside_the_rest():
