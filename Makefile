@@ -13,6 +13,7 @@ FULL := .venv/.full
 # Not under a folder named _build: nbmake collects nothing there.
 BOOK := build/book
 NOTEBOOKS := build/notebooks.stamp
+BROWSER := .browser
 SOURCES := $(wildcard notebooks/*.py notebooks/*.ipynb) $(shell find conceptrevive -name "*.py") $(shell find conceptrevive/assets -type f 2>/dev/null)
 
 # What is measured is shared by processes of one thread each; give as many as there are GPUs, if
@@ -23,7 +24,7 @@ LAUNCH := OMP_NUM_THREADS=1 $(BIN)/accelerate launch $(if $(filter-out 1,$(PROCE
 
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test test-slow mutants reproduce lint format sync notebooks book artwork train measure rates card pages bench solvers clean
+.PHONY: help demo test test-slow mutants reproduce lint format sync notebooks book accessible artwork train measure rates card pages bench solvers clean
 
 help:
 	@echo "make demo       erase, revive and defend one concept; writes demo/demo.png and demo/demo.json"
@@ -31,6 +32,7 @@ help:
 	@echo "make mutants    do the tests notice small faults in the package? writes results/mutants.json"
 	@echo "make lint       ruff, formatting, types, import contracts, notebook pairs; make format and make sync repair them"
 	@echo "make notebooks  run every notebook; make book renders them to build/book/_build/html"
+	@echo "make accessible looks at every built page in Chromium (fetched by npm): accessibility, errors, figures that move"
 	@echo "make measure    measure the shipped model, every concept's erasing and revival; make card shows it in the book"
 	@echo "make pages      every generated page of the book, the picture of the package too"
 	@echo "make reproduce  the paper's tables and figures (EXPERIMENT=all PROFILE=smoke); writes results/PROFILE"
@@ -97,9 +99,22 @@ notebooks: $(NOTEBOOKS)
 # Notebooks are already executed: Jupyter Book only renders, and any warning fails it.
 book: $(NOTEBOOKS)
 	rm -rf $(BOOK)/book $(BOOK)/results $(BOOK)/_build
-	cp -r _config.yml _toc.yml book $(BOOK)/
+	cp -r _config.yml _toc.yml CHANGELOG.md book $(BOOK)/
+	$(BIN)/python -m pages.reference $(BOOK)/book/generated
 	if [ -d results ]; then cp -r results $(BOOK)/; fi
 	$(BIN)/jupyter-book build $(BOOK) -W -n --keep-going
+
+# Chromium and the accessibility rules, as npm packages.
+$(BROWSER)/node_modules: pages/browser/package.json
+	mkdir -p $(BROWSER)
+	cp pages/browser/package.json $(BROWSER)/
+	npm install --prefix $(BROWSER) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# Every page of the built book in a browser: accessibility, errors, what is asked of other servers, figures that move.
+accessible: $(BROWSER)/node_modules
+	cp pages/browser/look.mjs $(BROWSER)/
+	node $(BROWSER)/look.mjs $(BOOK)/_build/html $(ARGS)
 
 artwork:
 	mkdir -p .artwork

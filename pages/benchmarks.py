@@ -19,7 +19,7 @@ from benchmarks.completion import FLOPS
 from conceptrevive.figures import PALETTE, save_figure, theme
 from pages.processes import processes
 from pages.solvers import solvers
-from pages.tables import GENERATED, ROOT, made_by, table
+from pages.tables import GENERATED, ROOT, folded, made_by, table
 
 Facts = dict[str, Any]
 
@@ -78,7 +78,7 @@ def completion(rows: list[Facts], facts: Facts) -> str:
                 "× the loop (Gram)",
                 "× the loop (SVD)",
             ]
-            out += table(header, [_layer(r) for r in single]) + "\n"
+            out += folded("Layer by layer", table(header, [_layer(r) for r in single])) + "\n"
         if every:
             header = [
                 "layers",
@@ -203,7 +203,7 @@ def pipeline(rows: list[Facts], facts: Facts) -> str:
         for r in rows
     ]
     return (
-        table(header, cells)
+        folded("Every step", table(header, cells))
         + "\nRatio: of editing, the memory added to the file's size; of locating, its time to "
         "plain sampling's, turn by turn; of the attack, the paper's loop's time to each solver's, "
         f"on masks that `locate` drew. Drawn as `{facts['sampling']}` but for the last rows. "

@@ -74,7 +74,7 @@ def editions(first: Table, first_drawn: Result, result: Table, drawn: Result) ->
     for key in ("pruned_fraction", "sign_accuracy"):
         means = [np.mean([t.concepts[o].value(key) for o in PAPER_OBJECTS]) for t in both]
         rows.append([f"the twelve: {LABELS[key]}", *(f"{mean:.2f}" for mean in means)])
-    return table(["", "first edition", "shipped"], rows)
+    return table(["what", "first edition", "shipped"], rows)
 
 
 def progress(rows: list[dict[str, str]]) -> str:
@@ -100,4 +100,4 @@ def progress(rows: list[dict[str, str]]) -> str:
         )
         out.append([f"k = {k}, share pruned: pruned / others", *cells])
     header = [f"{row['stage']}, {int(row['pictures']) / 1e6:.2f} M pictures" for row in rows]
-    return table(["", *header], out)
+    return table(["what", *header], out)

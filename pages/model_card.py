@@ -29,6 +29,7 @@ from pages.tables import (
     GENERATED,
     ROOT,
     difference,
+    folded,
     made_by,
     rate,
     table,
@@ -76,7 +77,8 @@ def quality(result: Result) -> str:
     judged = result.get("judging")
     if judged:
         rows = [[label, rate(judged[key])] for key, label in JUDGED.items() if key in judged]
-        out += "\n" + table(["what is judged (pictures not used in training)", "accuracy"], rows)
+        told = table(["what is judged (pictures not used in training)", "accuracy"], rows)
+        out += "\n" + folded("How well the judges see", told)
     out += made_by(result)
     ranked = sorted(d["objects"].items(), key=lambda item: item[1]["value"])
     zeroed = d["every_ff_zeroed_each"]
@@ -84,7 +86,7 @@ def quality(result: Result) -> str:
     header = ["object", "top-1", "every `ff.net.2` set to zero"]
     out += "\n:::{dropdown} Every object\n" + table(header, rows) + ":::\n"
     hashes = [[f"`{f}`", f"`{h[:16]}…`"] for f, h in result["sha256"].items()]
-    return out + "\n" + table(["file", "sha256"], hashes)
+    return out + "\n" + folded("Digests of the files", table(["file", "sha256"], hashes))
 
 
 def phenomenon(result: Table) -> str:
@@ -95,12 +97,13 @@ def phenomenon(result: Table) -> str:
         f"steps, guidance {s['guidance']}. {result.n} pictures a cell ({result.retained_n} "
         "where *others*).\n\n"
     )
-    for columns in (ATTACK, CONTROLS):
+    for columns, title in ((ATTACK, "Concept by concept"), (CONTROLS, "Controls, the same way")):
+        header = ["concept", *columns.values()]
+        means = _means(result.concepts, list(columns))
         rows = [
             [name, *[f"{c.value(k):.2f}" for k in columns]] for name, c in result.concepts.items()
         ]
-        rows += _means(result.concepts, list(columns))
-        out += table(["concept", *columns.values()], rows) + "\n"
+        out += f"{table(header, means)}\n{folded(title, table(header, rows))}\n"
     rows = [
         [label, difference(objects.gains[key])]
         for key, label in COMPARED.items()
@@ -160,7 +163,7 @@ def goals(result: Table, drawn: Result) -> str:
         _at_least("the twelve, revived minus pruned", result.objects.gains["revived"][0], 0.30),
         _at_least("styles erased to half or less", sum(e <= 0.5 for e in erased), 3),
     ]
-    return table(["goal", "wanted", "measured", ""], rows)
+    return table(["goal", "wanted", "measured", "result"], rows)
 
 
 def _at_least(goal: str, value: float, bound: float) -> list[str]:

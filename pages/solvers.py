@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pages.tables import made_by, table
+from pages.tables import folded, made_by, table
 
 Result = dict[str, Any]
 SOLVER = ["solver", "sign accuracy", "minus the loop's, 95 %", "converged", "n"]
@@ -38,7 +38,8 @@ def known_structure(result: Result) -> str:
         "matrices flatter it: trained weights, below, are the test."
     )
     header = ["shape, matrices", "noise", "counts", *SOLVER]
-    return f"\n### Matrices with known structure\n\n{text}\n\n{table(header, rows)}"
+    found = folded("Solver by solver", table(header, rows))
+    return f"\n### Matrices with known structure\n\n{text}\n\n{found}"
 
 
 def other_weights(result: Result) -> str:
@@ -62,7 +63,8 @@ def other_weights(result: Result) -> str:
         "pruned."
     )
     header = ["part, shape, matrices", "counts", *SOLVER]
-    return f"\n### Weights trained on other tasks\n\n{text}\n\n{table(header, rows)}"
+    found = folded("Solver by solver", table(header, rows))
+    return f"\n### Weights trained on other tasks\n\n{text}\n\n{found}"
 
 
 def stages(result: Result) -> str:
@@ -77,7 +79,8 @@ def stages(result: Result) -> str:
     names = ", ".join(result["stages"][0]["concepts"])
     text = f"The pocket model's own layers; masks of {names}."
     header = ["trained", *SOLVER, "top 0.6"]
-    return f"\n### At other stages of training\n\n{text}\n\n{table(header, rows)}"
+    found = folded("Solver by solver", table(header, rows))
+    return f"\n### At other stages of training\n\n{text}\n\n{found}"
 
 
 def every_concept(result: Result) -> str:

@@ -64,6 +64,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
+def folded(title: str, text: str) -> str:
+    """A long table behind its title: a page stays short enough to be read."""
+    return f":::{{dropdown}} {title}\n{text}:::\n"
+
+
 def made_by(result: Mapping[str, Any]) -> str:
     """Where a table's numbers come from."""
     v = result["versions"]
