@@ -132,9 +132,13 @@ def _eq(text: str, _: str, numbers: Numbers) -> str:
 
 
 ROLES: dict[str, Callable[[str, str, Numbers], str]] = {
-    "term": _term, "cite": _cite, "cite:p": _cite, "cite:t": _cite_text, "numref": _numref,
+    "term": _term,
+    "cite": _cite,
+    "cite:p": _cite,
+    "cite:t": _cite_text,
+    "numref": _numref,
     "eq": _eq,
-}  # fmt: skip
+}
 
 
 def folded(cell: nbformat.NotebookNode) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 
-def without_thebe(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+def without_thebe(
+    app: Any, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
     """Leave out Thebe's scripts, and what Jupyter Book adds a second time."""
     kept, seen = [], set()
     for script in context.get("script_files", []):

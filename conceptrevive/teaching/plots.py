@@ -20,10 +20,16 @@ Difference = tuple[float, tuple[float, float]]
 def use_theme() -> None:
     """The book's settings of Matplotlib: narrow enough for a telephone, on opaque white."""
     settings: Any = theme() | {
-        "figure.figsize": (5.6, 3.2), "figure.dpi": 130, "font.size": 11, "axes.labelsize": 11,
-        "axes.titlesize": 11, "xtick.labelsize": 10, "ytick.labelsize": 10, "legend.fontsize": 10,
+        "figure.figsize": (5.6, 3.2),
+        "figure.dpi": 130,
+        "font.size": 11,
+        "axes.labelsize": 11,
+        "axes.titlesize": 11,
+        "xtick.labelsize": 10,
+        "ytick.labelsize": 10,
+        "legend.fontsize": 10,
         "figure.constrained_layout.use": True,
-    }  # fmt: skip
+    }
     plt.rcParams.update(settings)
 
 

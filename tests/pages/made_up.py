@@ -28,15 +28,24 @@ def found(cell, profile):
     """Numbers of a cell that draws nothing."""
     if cell.experiment == "accuracy":
         groups = [share(50 + 8 * i, 100) for i in range(5)]
-        layers = {f"down_blocks.{i}.ff.net.2": {"all": share(70, 100), "kept": share(77, 100)}
-                  for i in range(3)}  # fmt: skip
+        layers = {
+            f"down_blocks.{i}.ff.net.2": {"all": share(70, 100), "kept": share(77, 100)}
+            for i in range(3)
+        }
         claims = [{"claimed": 0.55 + i / 10, **share(55 + 10 * i, 100)} for i in range(5)]
-        return {"all": share(70, 100), "kept": {"top_k": 0.6, **share(77, 100)}, "layers": layers,
-                "completed_fifths": groups, "original_fifths": groups, "calibration": claims,
-                "calibration_error": 0.04}  # fmt: skip
+        return {
+            "all": share(70, 100),
+            "kept": {"top_k": 0.6, **share(77, 100)},
+            "layers": layers,
+            "completed_fifths": groups,
+            "original_fifths": groups,
+            "calibration": claims,
+            "calibration_error": 0.04,
+        }
     if cell.recipe == "p(w)":
-        rows = [{"sigma": s, "formula": [0.5, 0.1], "counted": [0.48, 0.11]}
-                for s in profile.sigmas]  # fmt: skip
+        rows = [
+            {"sigma": s, "formula": [0.5, 0.1], "counted": [0.48, 0.11]} for s in profile.sigmas
+        ]
         return {"widths": [0.05, 1.0], "surface": rows}
     if cell.recipe == "masks":
         return {"jaccard": [0.6, 0.7], "jaccard_mean": 0.65}
@@ -74,10 +83,23 @@ def study_of(name: str, profile: Profile = LAPTOP) -> Study:
     said = entries(results)
     together = pooled(results, plan) if experiment.pooled else {}
     return Study(
-        name, EXPERIMENTS[name], profile.name, "pocket", "pocket", "own", said, together,
-        dict(experiment.summary(results)), sum(len(e.rates) + len(e.minus_pruned) for e in said),
-        0, f"conceptrevive reproduce {name}", VERSIONS, "cpu", 1, "2026-11-28T00:00:00+00:00",
-    )  # fmt: skip
+        name,
+        EXPERIMENTS[name],
+        profile.name,
+        "pocket",
+        "pocket",
+        "own",
+        said,
+        together,
+        dict(experiment.summary(results)),
+        sum(len(e.rates) + len(e.minus_pruned) for e in said),
+        0,
+        f"conceptrevive reproduce {name}",
+        VERSIONS,
+        "cpu",
+        1,
+        "2026-11-28T00:00:00+00:00",
+    )
 
 
 def write(folder, names=tuple(EXPERIMENTS), profile=LAPTOP):

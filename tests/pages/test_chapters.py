@@ -88,7 +88,7 @@ def without(*parts):
         ("references", lambda t: t.replace("wilson1927interval", "w"), "no work 'w'"),
         ("references", without(" (eq-quickstart-wanda)"), "label the equation"),
     ],
-)  # fmt: skip
+)
 def test_a_fault_is_noticed(rule, change, fault):
     found = list(getattr(conventions, rule)(changed(change)))
     assert any(fault in each for each in found), found

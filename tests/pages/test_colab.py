@@ -20,7 +20,10 @@ NUMBERS = Numbers({"01_a": "1"}, {"fig-a-one": "1.1", "fig-b-two": "2.7"}, {"eq-
             "{term}`scores\n<Wanda score>`",
             f"[scores]({BOOK}book/glossary.html#term-Wanda-score)",
         ),
-        ("x {cite}`wu2024scissorhands`", "x ([Wu and Harandi 2024](https://arxiv.org/abs/2401.06187))"),
+        (
+            "x {cite}`wu2024scissorhands`",
+            "x ([Wu and Harandi 2024](https://arxiv.org/abs/2401.06187))",
+        ),
         (
             "{cite}`wilson1927interval, fan2024salun`",
             "([Wilson 1927](https://doi.org/10.1080/01621459.1927.10502953), "
@@ -41,7 +44,7 @@ NUMBERS = Numbers({"01_a": "1"}, {"fig-a-one": "1.1", "fig-b-two": "2.7"}, {"eq-
             f"[mask]({BOOK}book/glossary.html#term-mask).\n\n</details>",
         ),
     ],
-)  # fmt: skip
+)
 def test_markup_is_told_plainly(myst, plain):
     assert colab.plain(myst, BOOK, CODE, NUMBERS) == plain
 
