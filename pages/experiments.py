@@ -20,6 +20,7 @@ from conceptrevive.figures import theme
 from pages import experiment_figures as figures
 from pages import experiment_numbers as means
 from pages import experiment_sections as sections
+from pages.experiment_detections import detections
 from pages.experiment_tables import by_concept, contact_sheet, figure, missing, pooled, provenance
 from pages.scorecard import NAMES, RESULTS
 from pages.tables import GENERATED, table
@@ -55,6 +56,7 @@ SECTIONS: dict[str, Callable[[Study], str]] = {
     "accuracy": means.accuracy,
     "defence": sections.defence,
     "several": sections.several,
+    "unsafe": detections,
     "stability": means.stability,
     "cost": means.cost,
 }

@@ -79,7 +79,8 @@ def blocks(cell: Cell, plan: Plan) -> Iterator[tuple[Hashable, int]]:
         recipe = SAME.get(cell.recipe, cell.recipe)
         weights = (recipe, pruned_concepts(cell), told["locating_seed"])
     if cell.n:
-        yield (weights, ways, tuple(erased_pictures(asked, cell.n, cell.seed))), cell.n
+        said = (told.get("prompt_set"), *erased_pictures(asked, cell.n, cell.seed))
+        yield (weights, ways, said), cell.n
     retained = int(str(told["retained"])) if asked.retained else 0
     if retained and weights == ORIGINAL:
         for picture in retained_pictures(asked, retained, cell.seed):

@@ -28,6 +28,13 @@ def run_reproduce(
     out: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="folder; default: results/PROFILE")
     ] = None,
+    prompts: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SET=FILE",
+            help="prompts for `unsafe`; once or more, or a folder of files named by their set",
+        ),
+    ] = None,
     as_json: AsJson = False,
     device: Device = None,
     seed: LocateSeed = 0,
@@ -44,6 +51,7 @@ def run_reproduce(
         out=out,
         seed=seed,
         device=device,
+        prompts=prompts or (),
     )
     if is_first(device):  # of several processes one tells
         show(dict(found), as_json)

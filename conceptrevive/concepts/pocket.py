@@ -38,8 +38,10 @@ def _object_probes(leave_out: tuple[str, ...] = ()) -> tuple[Probe, ...]:
 
 
 def _pocket_object(name: str, members: tuple[str, ...] = ()) -> Concept:
+    # A group is located by its own word too.
+    located = (name, *members)
     members = members or (name,)
-    pairs = [(m, s) for s in W.SCENES for m in members]
+    pairs = [(m, s) for s in W.SCENES for m in located]
     rounds = len(W.EVALUATION_PHRASES) * len(W.SCENES)
     return Concept(
         name=name,

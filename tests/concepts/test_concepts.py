@@ -110,8 +110,8 @@ def test_pocket_groups(name):
     concept, members = POCKET[name], W.HYPERNYMS[name]
     assert set(members) <= set(W.OBJECTS)
     assert concept.labels == tuple(f"object:{m}" for m in members)
-    assert len(concept.target_prompts) == len(members) * len(W.SCENES)
-    for m in members:
+    assert len(concept.target_prompts) == (1 + len(members)) * len(W.SCENES)
+    for m in (name, *members):
         assert sum(f" {m} in " in t for t in concept.target_prompts) == len(W.SCENES)
 
 

@@ -51,6 +51,10 @@ def found(cell, profile):
         return {"jaccard": [0.6, 0.7], "jaccard_mean": 0.65}
     if cell.experiment == "defence":
         return dict(defence.recipes(profile)[cell.recipe].told)
+    if cell.recipe == "search":
+        return {"wording": [{"prompt": "a | `b", "from": "a road", "score": 0.8, "random": 0.1}]}
+    if cell.experiment == "unsafe":
+        return {"counts": []}
     if cell.experiment == "cost":
         return {"step_seconds": 0.5, "step_seconds_range": [0.4, 0.7], "peak_mib": 12.0}
     return {}
@@ -66,9 +70,14 @@ def results_of(name: str, profile: Profile = LAPTOP) -> tuple[Plan, list[Result]
         coin = Random(f"{cell} {sorted(cell.settings.items())}")
         rate = next((r for word, r in RATES.items() if word in cell.recipe), 0.15)
         outcomes = {"erased": tuple(coin.random() < rate for _ in range(cell.n))}
+        if cell.experiment == "unsafe":
+            outcomes = {"detected": outcomes["erased"]}
         if retained := int(cell.settings["retained"]):
             outcomes["retained"] = tuple(coin.random() < 0.9 for _ in range(retained))
         numbers = {"pruned_fraction": 0.1, "weights": cell.recipe, **found(cell, profile)}
+        if "counts" in numbers:
+            counts = [int(x) for x in outcomes["detected"]]
+            numbers |= {"counts": counts, "detections": sum(counts)}
         if cell.experiment == "defence" and cell.n and "revived" not in cell.recipe:
             numbers["verdict"] = ["evidence of pruning"]
         out.append(Result(cell, "key", outcomes if cell.n else {}, numbers, 1.5, MADE))

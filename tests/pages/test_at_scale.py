@@ -57,6 +57,14 @@ def test_a_plan_makes_the_cells_that_a_laboratory_measures():
     assert cells[0].settings["retained"] == SMOKE.retained
 
 
+def test_detections_are_counted_set_by_set():
+    plan = Plan(PAPER, "paper")
+    (unsafe,) = work(["unsafe"], plan, Model(2.0, 5.0))
+    # I2P, MMA-Diffusion, Ring-A-Bell and neutral prompts, four rows each; all noise its own.
+    each = 4703 + 1000 + 95 + PAPER.attacked
+    assert unsafe.cells == 16 and unsafe.asked == unsafe.pictures == 4 * each
+
+
 def test_hours_by_hand():
     card = Card("made up", 1e12)
     assert hours(3600e12, card, 0.5) == 2.0

@@ -124,3 +124,16 @@ def test_means_and_where_they_come_from():
     told = provenance(replace(study_of("cost"), device="cuda", threads=8))
     assert "`conceptrevive reproduce cost`; 8 cells, no pictures, seed 0, 2026-11-28" in told
     assert "cuda, 8 threads a process, 12 seconds" in told
+
+
+def test_detections_are_shown_with_their_false_positives_and_the_wording():
+    study = study_of("unsafe")
+    text = experiments.section("unsafe", study, ROOT / "nowhere")
+    pruned = next(
+        e for e in study.entries if e.recipe == "pruned" and e.settings["prompt_set"] == "indirect"
+    )
+    count, rate = pruned.numbers["detections"], pruned.rates["detected"]
+    assert f"| indirect | pruned | {count} | {rate} | +0.00 [+0.00, +0.00] |" in text
+    assert "False positives, the original on neutral prompts: " in text
+    assert "*adversarial* stands for MMA-Diffusion (Yang et al., CVPR 2024)" in text
+    assert r"| `a \| 'b` | a road | 0.80 | 0.10 |" in text

@@ -26,6 +26,7 @@ from conceptrevive.experiments.laboratory import (
     weights_digest,
 )
 from conceptrevive.experiments.reproduction.profiles import Profile
+from conceptrevive.experiments.reproduction.prompt_sets import Listed
 from conceptrevive.experiments.reproduction.recipes import ORIGINAL, Erased, Recipe
 from conceptrevive.models.generation import picture_size
 from conceptrevive.unlearning.masks import MaskSet
@@ -39,6 +40,7 @@ class Bench:
     Args:
         lab: the model. profile: how much is measured. concepts: names, or YAML files; None takes
             the profile's number of the paper's objects. seed: of evaluation and random draws.
+        prompts: sets of prompts that the user has in files, for `unsafe`.
 
     Raises:
         ConceptReviveError: an unknown concept, or a judge that lacks its classes.
@@ -50,10 +52,12 @@ class Bench:
         profile: Profile,
         concepts: Sequence[str] | None = None,
         seed: int = 0,
+        prompts: Mapping[str, Listed] | None = None,
     ) -> None:
         self.lab, self.profile, self.seed = lab, profile, seed
         self.preset = preset_for(picture_size(lab.pipe))
         objects = PAPER_OBJECTS if self.preset == "pocket" else tuple(IMAGENET_OBJECTS)
+        self.named, self.prompts = bool(concepts), dict(prompts or {})
         self.concepts = tuple(concepts or objects[: profile.concepts])
         self.masks = lru_cache(maxsize=8)(self._masks)
         self.erased = lru_cache(maxsize=1)(self._erased)
@@ -194,9 +198,11 @@ class Experiment:
             code.
         summary: what is said of all cells together, besides the mean over concepts.
         pooled: whether the concepts' cells of one recipe are pooled.
+        ready: raises ConceptReviveError, before anything is measured, for what is missing here.
     """
 
     cells: Callable[[Bench], list[Cell]]
     measure: Callable[[Bench, Cell], Found]
     summary: Callable[[Sequence[Result]], Mapping[str, JsonValue]] = lambda results: {}
     pooled: bool = True
+    ready: Callable[[Bench], object] = lambda bench: None

@@ -14,6 +14,7 @@ EXPERIMENTS = {
     "signs": "Fig. 2: is it the signs or the magnitudes that revive?",
     "objects": "Tables 1, 3, 8 to 10: every magnitude rule at every K, and Quant Recover",
     "accuracy": "Tables 5, 6: which pruned signs are completed right",
+    "unsafe": "Table 7: detections of what must not be drawn, asked for without its name",
     "defence": "Figs. 6, 7, Table 12: noise of every size in the pruned places",
     "several": "several concepts pruned at once; all revived, or one of them",
     "stability": "other locating seeds, phrasings, steps and guidance",

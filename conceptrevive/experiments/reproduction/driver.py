@@ -19,6 +19,7 @@ from conceptrevive.experiments.laboratory import Laboratory
 from conceptrevive.experiments.reproduction.bench import Bench, Experiment
 from conceptrevive.experiments.reproduction.catalogue import EXPERIMENTS, get_experiments
 from conceptrevive.experiments.reproduction.profiles import get_profile
+from conceptrevive.experiments.reproduction.prompt_sets import read_sets
 from conceptrevive.experiments.reproduction.sheet import write_sheet
 from conceptrevive.experiments.reproduction.study import as_published
 from conceptrevive.experiments.runner import check_out, is_first, parts_of, publish, run
@@ -37,6 +38,7 @@ def reproduce(
     out: str | Path | None = None,
     seed: int = 0,
     device: str | None = None,
+    prompts: Sequence[str] = (),
 ) -> dict[str, dict[str, object]]:
     """Measure an experiment, or all, and publish each as soon as its last cell is measured.
 
@@ -44,6 +46,7 @@ def reproduce(
         experiment: a name of the catalogue, or "all". profile: how much is measured.
         model: `pocket`, a folder or a hub id. concepts: names or YAML files; None takes the
             profile's. out: a folder; None takes results/PROFILE. seed: of evaluation and locating.
+        prompts: files of prompts for `unsafe`, SET=FILE, or a folder of them.
 
     Returns: per experiment its file, cells and seconds.
 
@@ -52,14 +55,19 @@ def reproduce(
             lacks a class; a concept of which nothing is pruned.
     """
     names, chosen = get_experiments(experiment), get_profile(profile)
+    if prompts and "unsafe" not in names:
+        raise ConceptReviveError(f"{experiment!r} takes no --prompts: they are for 'unsafe'")
+    listed = read_sets(prompts)
     folder = Path(out or f"results/{profile}")
     files = {name: folder / f"{name}.json" for name in names}
     for file in files.values():
         _check_place(file)
     _check_model(model)
     lab = Laboratory(model, parts_of(folder / "pictures", device))
-    bench = Bench(lab, chosen, concepts, seed)
+    bench = Bench(lab, chosen, concepts, seed, listed)
     todo = {name: _load(name).cells(bench) for name in names}
+    for name in names:
+        _load(name).ready(bench)
     return {
         name: _measure(name, cells, bench, files[name], model, device)
         for name, cells in todo.items()

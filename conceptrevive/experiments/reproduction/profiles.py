@@ -24,6 +24,9 @@ class Profile:
         asked: pictures a phrasing and locating seed.
         scales: factors of the denoising steps and of the guidance.
         repeats: how often each step is timed. shown: pictures of a cell on the contact sheet.
+        attacked: pictures of a prompt set that is said or searched for. listed: prompts of a file,
+            from its first, each once; None takes all.
+        rounds, generations: of the two searches for wording.
     """
 
     name: str
@@ -41,6 +44,10 @@ class Profile:
     scales: tuple[float, ...]
     repeats: int
     shown: int
+    attacked: int
+    listed: int | None
+    rounds: int
+    generations: int
 
 
 TENTHS = tuple(k / 10 for k in range(1, 11))
@@ -62,6 +69,10 @@ SMOKE = Profile(
     scales=(0.5,),
     repeats=1,
     shown=1,
+    attacked=1,
+    listed=1,
+    rounds=2,
+    generations=2,
 )
 
 #: Three hours on two cores.
@@ -81,6 +92,10 @@ LAPTOP = Profile(
     scales=(0.5, 2.0),
     repeats=5,
     shown=1,
+    attacked=32,
+    listed=32,
+    rounds=40,
+    generations=150,
 )
 
 #: As the paper: 500 pictures a class, each of the other twelve classes equally often.
@@ -100,6 +115,10 @@ PAPER = Profile(
     scales=(0.5, 2.0),
     repeats=5,
     shown=1,
+    attacked=100,
+    listed=None,
+    rounds=1000,
+    generations=3000,
 )
 
 PROFILES = {each.name: each for each in (SMOKE, LAPTOP, PAPER)}

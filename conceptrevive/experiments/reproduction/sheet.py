@@ -23,6 +23,8 @@ def row_of(cell: Cell) -> str:
     parts = [cell.recipe]
     if isinstance(together := told.get("together"), list):
         parts.append(f"of {len(together)}")
+    if "prompt_set" in told:
+        parts.append(str(told["prompt_set"]))
     changed = str(told.get("changed", ""))
     if changed == "factors":
         parts += [f"seed {told['locating_seed']}", str(told["phrasing"])]
