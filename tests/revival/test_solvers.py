@@ -12,6 +12,8 @@ import torch
 import conceptrevive as cr
 import conceptrevive.revival.completion.conditional as conditional
 import conceptrevive.revival.completion.covariance as covariance
+import conceptrevive.revival.completion.ridge as ridges
+import conceptrevive.revival.completion.right_sides as right_sides
 from conceptrevive.revival.completion.holdout import hide_largest, thresholds
 from conceptrevive.revival.completion.prior import (
     choose_trust,
@@ -20,6 +22,7 @@ from conceptrevive.revival.completion.prior import (
     sign_probability,
 )
 from conceptrevive.revival.completion.problems import _say_once, working_device
+from conceptrevive.revival.completion.ridge import RIDGES, leave_one_out_ridge
 from conceptrevive.revival.completion.softimpute import soft_impute
 from tests.revival.layers import layer, share_right
 
@@ -46,7 +49,7 @@ def test_ridge_is_the_best_of_those_tried_at_predicting_what_is_left_out(noise):
     truth, mask = layer(1, 8, 40, rank=2, noise=noise)
     z = truth.masked_fill(mask, 0).numpy()
     errors = []
-    for ridge in covariance.RIDGES:
+    for ridge in RIDGES:
         level, total = ridge * np.sum(z * z) / z.size, 0.0
         for j in range(40):
             others = np.delete(z, j, axis=1)
@@ -57,14 +60,46 @@ def test_ridge_is_the_best_of_those_tried_at_predicting_what_is_left_out(noise):
                     z[i, j] - c[i, rest] @ np.linalg.solve(c[np.ix_(rest, rest)], z[rest, j])
                 ) ** 2
         errors.append(total)
-    chosen = float(covariance.leave_one_out_ridge(truth.masked_fill(mask, 0)[None]))
-    assert chosen == covariance.RIDGES[int(np.argmin(errors))]
+    chosen = float(leave_one_out_ridge(truth.masked_fill(mask, 0)[None]))
+    assert chosen == RIDGES[int(np.argmin(errors))]
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.5, 3.0])
+def test_the_slope_of_the_error_is_its_derivative(monkeypatch, noise):
+    truth, mask = layer(1, 12, 60, rank=2, noise=noise)
+    z = truth.masked_fill(mask, 0)[None]
+    monkeypatch.setattr(ridges, "RIDGES", (1.0, math.exp(1e-5), math.exp(-1e-5)))
+    known = ridges._Errors(z, covariance.gram(z) / 60)
+    for i in range(3):
+        known.look(i, [0])
+    up, down = (math.log(known.errors[0][i]) for i in (1, 2))
+    assert known.slope(0, 0) == pytest.approx((up - down) / 2e-5, rel=1e-4, abs=1e-7)
+    assert abs(known.slope(0, 0)) > ridges.FLAT, "a slope of nothing compares nothing"
+
+
+def test_no_ridge_is_looked_at_uphill(monkeypatch):
+    looked = []
+    look = ridges._Errors.look
+    monkeypatch.setattr(
+        ridges._Errors, "look", lambda self, i, layers: (looked.append(i), look(self, i, layers))
+    )
+    z = torch.stack([layer(0, noise=v)[0] for v in (0.01, 3.0)])
+    chosen = leave_one_out_ridge(z)
+    assert chosen[0] < 1 < chosen[1]
+    looked.clear()
+    leave_one_out_ridge(z[1:])
+    start = RIDGES.index(1.0)
+    assert min(looked) == start and RIDGES[max(looked) - 1] == chosen[1]
+
+
+@pytest.mark.parametrize("rows", [7, 160, 161, 330])
+def test_gram_by_halves_is_the_product(rows):
+    z = torch.randn(2, rows, 9, generator=torch.Generator().manual_seed(rows)).double()
+    torch.testing.assert_close(covariance.gram(z), z @ z.mT)
 
 
 def test_ridge_grows_with_noise():
-    ridges = [
-        float(covariance.leave_one_out_ridge(layer(0, noise=v)[0][None])) for v in (0.01, 0.5, 3.0)
-    ]
+    ridges = [float(leave_one_out_ridge(layer(0, noise=v)[0][None])) for v in (0.01, 0.5, 3.0)]
     assert ridges[0] < ridges[1] < ridges[2]
     shrinkage = [float(covariance.ledoit_wolf(layer(0, noise=v)[0])) for v in (0.01, 0.5, 3.0)]
     assert shrinkage[0] < shrinkage[1] < shrinkage[2]
@@ -103,11 +138,65 @@ def test_how_columns_are_gathered_does_not_matter(monkeypatch, share, entries):
     truth, mask = layer(2)
     expected = cr.complete_matrix(truth, mask, tolerance=1e-12).weight
     monkeypatch.setattr(conditional, "GATHER_SHARE", share)
-    parts = conditional.by_missing
-    monkeypatch.setattr(conditional, "by_missing", lambda missing: parts(missing, entries))
+    parts = conditional.Missing.few
+    monkeypatch.setattr(conditional.Missing, "few", lambda self, limit: parts(self, limit, entries))
     torch.testing.assert_close(
         cr.complete_matrix(truth, mask, tolerance=1e-12).weight, expected, rtol=1e-9, atol=1e-11
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sampled", [0.0, 1.0], ids=["dense", "sampled"])
+def test_every_column_equals_its_own_dense_solution(monkeypatch, sampled, dtype):
+    """Rows of few and of many gaps, a column of none, one of a single survivor, two layers."""
+    monkeypatch.setattr(right_sides, "SAMPLED_SHARE", sampled)
+    monkeypatch.setattr(conditional, "GATHER_SHARE", 0.3)
+    z = torch.stack([layer(i, 24, 60)[0] for i in range(2)])
+    missing = torch.stack([layer(i, 24, 60, share=0.2, largest=False)[1] for i in range(2)])
+    missing[:, :, 7] = False
+    missing[0, 1:, 9] = True
+    z = z.masked_fill(missing, 0).to(dtype)
+    x, steps, converged = conditional.conditional_mean(
+        z, missing, ridge=0.2, tolerance=1e-12 if dtype == torch.float64 else 1e-6
+    )
+    assert converged.all() and steps > 0, "some columns are to be solved by steps"
+    for i in range(2):
+        c = (z[i] @ z[i].T).double().numpy() / 60
+        k = np.linalg.inv(c + 0.2 * np.mean(np.diag(c)) * np.eye(24))
+        expected = z[i].double().numpy().copy()
+        for j in range(60):
+            lost = np.flatnonzero(missing[i, :, j].numpy())
+            expected[lost, j] = -np.linalg.solve(k[np.ix_(lost, lost)], (k @ expected[:, j])[lost])
+        close = dict(rtol=1e-7, atol=1e-9) if dtype == torch.float64 else dict(rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(x[i].double().numpy(), expected, **close)
+
+
+def test_factored_columns_take_no_steps_and_leave_no_residual():
+    truth, _ = layer(4, 40, 60)
+    mask = torch.zeros_like(truth, dtype=torch.bool)
+    mask[[3, 17, 17], [5, 5, 20]] = True
+    done = cr.complete_matrix(truth, mask, max_iterations=1, tolerance=1e-300)
+    assert (done.iterations, done.converged) == (0, True)
+
+
+def test_columns_at_rest_are_left_out_and_keep_their_solution(monkeypatch):
+    g = torch.Generator().manual_seed(0)
+    a = torch.randn(30, 60, generator=g, dtype=torch.float64)
+    k, right = a @ a.T / 60, torch.randn(50, 30, generator=g, dtype=torch.float64)
+    right[:20] *= 0  # at rest from the start
+    served = []
+
+    def narrow(rows):
+        served.append(len(rows))
+        return lambda p: p @ k
+
+    goal = (lambda p: p @ k, right, k.diagonal().expand_as(right), 200, 1e-11)
+    found, steps, settled = conditional.conjugate_gradients(*goal, narrow)
+    plain, same_steps, _ = conditional.conjugate_gradients(*goal)
+    assert served[0] == 30 and served == sorted(served, reverse=True) and steps == same_steps
+    assert settled.all() and (found[:20] == 0).all()
+    torch.testing.assert_close(found, plain, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found @ k, right, rtol=1e-8, atol=1e-9)
 
 
 def test_layers_solved_together_equal_layers_solved_alone():
@@ -188,7 +277,7 @@ def test_side_information_equals_the_dense_conditional_mean(monkeypatch):
     both = torch.cat([z, side]).numpy()
     c = both @ both.T / 60
     c[range(8), range(8)] += 0.1 * np.mean(np.diag(c)[:8])
-    c[range(8, 12), range(8, 12)] += float(covariance.leave_one_out_ridge(side[None])) * np.mean(
+    c[range(8, 12), range(8, 12)] += float(leave_one_out_ridge(side[None])) * np.mean(
         np.diag(c)[8:]
     )
     expected = z.numpy().copy()

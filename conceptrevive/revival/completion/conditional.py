@@ -4,9 +4,11 @@ It does the work of the paper's completion (§3.2).
 
 The n columns of a layer are taken as samples with covariance C = ZZᵀ/n + ridge, Z the pruned
 matrix. With K = C⁻¹ the mean of a column's missing entries m given its observed ones o is x_m =
-−K_mm⁻¹ K_mo x_o: one inverse per layer, then conjugate gradients on the missing entries alone.
-Nothing but matrix products, so it runs as it is on any device. The covariance is in
-`covariance.py`, with its ridge and its precision.
+−K_mm⁻¹ K_mo x_o (Bishop 2006, §2.3.1): one inverse per layer, then a system for each column that
+misses something. Where few rows are missing K_mm is gathered and factored, and the mean is exact;
+where many are, conjugate gradients on the whole K cost less, and stop at a tolerance.
+Nothing but matrix products and factors, so it runs as it is on any device. The covariance is in
+`covariance.py`, with its ridge and its precision, and which columns go together in `columns.py`.
 """
 
 from __future__ import annotations
@@ -16,91 +18,22 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from conceptrevive.revival.completion.columns import Columns, Missing
 from conceptrevive.revival.completion.covariance import column_model
+from conceptrevive.revival.completion.right_sides import right_sides
 
 #: Columns with at most this share of their rows missing are solved on gathered systems, the rest on
 #: the whole K.
 GATHER_SHARE = 0.1
 
-#: Entries gathered at a time, 64 MiB in float32, and the most padding by rows: a quarter.
-GATHER_ENTRIES = 1 << 24
-
-PADDING = 1.25
-
+#: Columns at rest are left out once fewer than this share still work.
+WORKING_SHARE = 0.9
 
 #: x ↦ K_mm x for some columns.
 Apply = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Columns of a stack of matrices with about equally many missing entries, padded to the most.
-
-    Attributes:
-        layer, column: which matrix of the stack and which of its columns.
-        rows: row of each missing entry.
-        valid: False where padded.
-    """
-
-    layer: Int[Tensor, " c"]
-    column: Int[Tensor, " c"]
-    rows: Int[Tensor, "c m"]
-    valid: Bool[Tensor, "c m"]
-
-    @property
-    def entries(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"], Int[Tensor, " n"]]:
-        """Indices of the missing entries in a stack; pair with `x[valid]`."""
-        c, m = self.valid.nonzero(as_tuple=True)
-        return self.layer[c], self.rows[c, m], self.column[c]
-
-    def gather(self, x: Float[Tensor, "layers rows columns"]) -> Float[Tensor, "c m"]:
-        """x at the missing entries, (c, m), 0 where padded."""
-        out = torch.zeros(self.valid.shape, dtype=x.dtype, device=x.device)
-        out[self.valid] = x[self.entries]
-        return out
-
-    def blocks(self, k: Float[Tensor, "layers rows rows"]) -> Float[Tensor, "c m m"]:
-        """K_mm of every column, (c, m, m), the identity where padded."""
-        block = k[self.layer[:, None, None], self.rows[:, :, None], self.rows[:, None, :]]
-        block = block * (self.valid[:, :, None] & self.valid[:, None, :])
-        block.diagonal(dim1=-2, dim2=-1).add_((~self.valid).to(k.dtype))
-        return block
-
-
-def by_missing(
-    missing: Bool[Tensor, "layers rows columns"], entries: int = GATHER_ENTRIES
-) -> Iterator[Columns]:
-    """The columns with missing entries, few first, in parts of about `entries` gathered numbers.
-
-    Args:
-        missing: bool (layers, rows, columns).
-    """
-    counts = missing.sum(-2)
-    layer, column = counts.nonzero(as_tuple=True)
-    counts, order = counts[layer, column].sort(stable=True)
-    layer, column, sizes = layer[order], column[order], counts.tolist()
-    first = 0
-    while first < len(sizes):
-        last = first + 1
-        most = PADDING * sizes[first] + 4
-        while (
-            last < len(sizes)
-            and sizes[last] <= most
-            and (last + 1 - first) * sizes[last] ** 2 <= entries
-        ):
-            last += 1
-        part, most = slice(first, last), sizes[last - 1]
-        rows = (
-            (~missing[layer[part], :, column[part]])
-            .to(torch.uint8)
-            .argsort(dim=1, stable=True)[:, :most]
-        )
-        valid = torch.arange(most, device=missing.device) < counts[part, None]
-        yield Columns(layer[part], column[part], rows, valid)
-        first = last
 
 
 def conjugate_gradients(
@@ -109,30 +42,44 @@ def conjugate_gradients(
     diagonal: Float[Tensor, "c m"],
     limit: int,
     goal: float,
+    narrow: Callable[[Tensor], Apply] | None = None,
 ) -> tuple[Float[Tensor, "c m"], int, Bool[Tensor, " c"]]:
     """Solve one positive definite system per row of `right`, preconditioned by the diagonal.
 
     A row rests once its residual is below `goal` times its right side, so rows do not depend on
     their company.
 
+    Args:
+        narrow: rows ↦ `apply` for those rows alone, so that rows at rest cost nothing.
+
     Returns: the solution, steps taken, bool (c,) whether each row met the goal.
     """
     tiny = torch.finfo(right.dtype).tiny
-    x, r = torch.zeros_like(right), right
-    y = r / diagonal
-    p, rho = y, (r * y).sum(-1)
+    found, settled = torch.zeros_like(right), torch.ones_like(right[:, 0], dtype=torch.bool)
+    rows = torch.arange(len(right), device=right.device)
     enough = goal * torch.linalg.vector_norm(right, dim=-1)
+    x, r, p = torch.zeros_like(right), right.clone(), right / diagonal
+    rho = (r * p).sum(-1)
     for step in range(limit + 1):
         working = torch.linalg.vector_norm(r, dim=-1) > enough
-        if step == limit or not working.any():
+        left = int(working.sum())
+        if step == limit or not left:
             break
+        if narrow is not None and left < WORKING_SHARE * len(working):
+            found[rows] = x
+            mine = working.nonzero().squeeze(1)
+            rows, working, apply = rows[mine], working[mine], narrow(rows[mine])
+            x, r, p, rho, enough = x[mine], r[mine], p[mine], rho[mine], enough[mine]
+            diagonal = diagonal[mine]
         q = apply(p)
         alpha = torch.where(working, rho / (p * q).sum(-1).clamp_min(tiny), 0)[:, None]
-        x, r = x + alpha * p, r - alpha * q
-        y = r / diagonal
+        x.addcmul_(alpha, p)
+        r.addcmul_(alpha, q, value=-1)
+        y = torch.div(r, diagonal, out=q)
         rho, before = (r * y).sum(-1), rho
-        p = y + (rho / before.clamp_min(tiny))[:, None] * p
-    return x, step, ~working
+        torch.addcmul(y, (rho / before.clamp_min(tiny))[:, None], p, out=p)
+    found[rows], settled[rows] = x, ~working
+    return found, step, settled
 
 
 @dataclass(frozen=True)
@@ -143,6 +90,7 @@ class System:
         columns: which unknowns.
         right, diagonal: right side −K_mo x_o and diagonal of K_mm.
         offset: what `side` predicts; the unknowns are what it leaves.
+        block: K_mm itself, where it is gathered. narrow: see `conjugate_gradients`.
     """
 
     columns: Columns
@@ -150,6 +98,22 @@ class System:
     offset: Float[Tensor, "c m"]
     diagonal: Float[Tensor, "c m"]
     apply: Apply
+    block: Float[Tensor, "c m m"] | None = None
+    narrow: Callable[[Tensor], Apply] | None = None
+
+    def solve(
+        self, limit: int, goal: float
+    ) -> tuple[Float[Tensor, "c m"], int, Bool[Tensor, " c"]]:
+        """By Cholesky factors where K_mm is there and positive definite to rounding, else by steps.
+
+        Returns: as `conjugate_gradients`; factors take no steps.
+        """
+        if self.block is not None:
+            factor, failed = torch.linalg.cholesky_ex(self.block, upper=True)
+            if not failed.any():
+                found = torch.cholesky_solve(self.right[..., None], factor, upper=True).squeeze(-1)
+                return found, 0, failed == 0
+        return conjugate_gradients(self.apply, self.right, self.diagonal, limit, goal, self.narrow)
 
 
 def systems(
@@ -166,46 +130,44 @@ def systems(
         k: (layers, rows, rows). z: (layers, rows, columns), 0 where missing. missing: bool.
         offset: (layers, rows, columns), the columns' means; None is 0.
     """
-    used = missing.any(-2).any(0)
-    right = torch.zeros_like(z)
-    right[..., used] = -(
-        k @ (z if offset is None else (z - offset).masked_fill(missing, 0))[..., used]
-    )
-    heavy = missing.sum(-2) > GATHER_SHARE * z.shape[-2]
+    gaps, limit = Missing.of(missing), GATHER_SHARE * z.shape[-2]
+    right = right_sides(k, z, gaps, offset)
 
-    def system(columns: Columns, diagonal: Float[Tensor, "c m"], apply: Apply) -> System:
-        mine = columns.gather(right)
-        return System(
-            columns,
-            mine,
-            torch.zeros_like(mine) if offset is None else columns.gather(offset),
-            diagonal,
-            apply,
-        )
+    def system(
+        columns: Columns,
+        diagonal: Float[Tensor, "c m"],
+        apply: Apply,
+        block: Float[Tensor, "c m m"] | None = None,
+        narrow: Callable[[Tensor], Apply] | None = None,
+    ) -> System:
+        mine = columns.pad(right[columns.at])
+        means = torch.zeros_like(mine) if offset is None else columns.gather(offset)
+        return System(columns, mine, means, diagonal, apply, block, narrow)
 
-    for columns in by_missing(missing & ~heavy[:, None, :]):
-        block = columns.blocks(k)
-        yield system(columns, block.diagonal(dim1=-2, dim2=-1), partial(_times, block))
-    for layer in heavy.any(1).nonzero().flatten().tolist():
-        column = heavy[layer].nonzero().squeeze(1)
-        valid = missing[layer][:, column].T
-        rows = torch.arange(z.shape[-2], device=z.device).expand_as(valid)
-        columns = Columns(torch.full_like(column, layer), column, rows, valid)
-        yield system(
-            columns,
-            k[layer].diagonal().expand(valid.shape),
-            partial(_times_masked, k[layer], valid),
-        )
+    padded = torch.nn.functional.pad(k, (0, 1, 0, 1))
+    for columns in gaps.few(limit):
+        block = columns.blocks(padded)
+        yield system(columns, block.diagonal(dim1=-2, dim2=-1), partial(_times, block), block)
+    for columns in gaps.many(limit):
+        times = partial(_narrow, k[columns.layer[0]], columns.valid)
+        diagonal = k[columns.layer[0]].diagonal().expand(columns.valid.shape)
+        yield system(columns, diagonal, times(slice(None)), None, times)
 
 
 def _times(block: Float[Tensor, "c m m"], p: Float[Tensor, "c m"]) -> Float[Tensor, "c m"]:
     return (block @ p[..., None]).squeeze(-1)
 
 
+def _narrow(
+    k: Float[Tensor, "rows rows"], valid: Bool[Tensor, "c rows"], which: Tensor | slice
+) -> Apply:
+    return partial(_times_masked, k, valid[which].to(k.dtype))
+
+
 def _times_masked(
-    k: Float[Tensor, "rows rows"], valid: Bool[Tensor, "c rows"], p: Float[Tensor, "c rows"]
+    k: Float[Tensor, "rows rows"], valid: Float[Tensor, "c rows"], p: Float[Tensor, "c rows"]
 ) -> Float[Tensor, "c rows"]:
-    return (p @ k) * valid
+    return (p @ k).mul_(valid)
 
 
 def conditional_mean(
@@ -224,7 +186,7 @@ def conditional_mean(
         z: (layers, rows, columns) float32 or float64, 0 where missing. missing: bool, the same
             shape.
         side, ridge: see `column_model`.
-        limit: conjugate-gradient steps.
+        limit: conjugate-gradient steps of columns that are not factored.
         tolerance: relative residual of every column; None takes 1e-8 in float64 and 1e-4 in
             float32.
 
@@ -232,12 +194,12 @@ def conditional_mean(
     columns met the tolerance.
     """
     k, offset = column_model(z, side, ridge, name)
-    x = z.to(k.dtype, copy=True)
+    x = z.to(k.dtype, copy=True, memory_format=torch.contiguous_format)
     goal = tolerance or (1e-8 if k.dtype == torch.float64 else 1e-4)
     steps, converged = 0, torch.ones(len(z), dtype=torch.bool, device=z.device)
     for system in systems(k, x, missing, offset):
-        found, n, ok = conjugate_gradients(system.apply, system.right, system.diagonal, limit, goal)
-        x[system.columns.entries] = (found + system.offset)[system.columns.valid]
+        found, n, ok = system.solve(limit, goal)
+        system.columns.write(found if offset is None else found + system.offset, x)
         steps = max(steps, n)
         converged[system.columns.layer[~ok]] = False
     return x.to(z.dtype), steps, converged

@@ -14,14 +14,32 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.revival.completion.ridge import search_ridge
 
 #: float32 is used where cond₁(C) · 2⁻²⁴, the relative error it may cause, stays below this.
 FLOAT32_ERROR = 1e-3
 
-#: Ridges tried, from 1 down and up, and the columns on which they are.
-RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
+#: Rows of a block where the Gram matrix is formed by halves.
+GRAM_ROWS = 160
 
-LEFT_OUT_COLUMNS = 256
+
+def gram(z: Float[Tensor, "*layers rows columns"]) -> Float[Tensor, "*layers rows rows"]:
+    """ZZᵀ; on a processor its lower half is multiplied, block by block, and mirrored."""
+    d = z.shape[-2]
+    if d <= GRAM_ROWS or z.device.type != "cpu":
+        return z @ z.mT
+    out = z.new_empty(*z.shape[:-2], d, d)
+    for first in range(0, d, GRAM_ROWS):
+        last = min(first + GRAM_ROWS, d)
+        strip = z[..., first:last, :] @ z[..., :last, :].mT
+        out[..., first:last, :last] = strip
+        out[..., :first, first:last] = strip[..., :first].mT
+    return out
+
+
+def norm_1(c: Float[Tensor, "*layers rows rows"]) -> Float[Tensor, "*layers"]:
+    """`torch.linalg.matrix_norm(c, 1)`, faster on a processor."""
+    return c.abs().sum(-2).amax(-1)
 
 
 def ledoit_wolf(
@@ -47,55 +65,6 @@ def ledoit_wolf(
     noise = (energy**2).sum(-1) / n**2 - square / n
     share = (noise.clamp_min(0) / distance.clamp_min(torch.finfo(z.dtype).tiny)).clamp_max(0.999)
     return share / (1 - share)
-
-
-def leave_one_out_ridge(
-    z: Float[Tensor, "layers rows columns"], c: Float[Tensor, "layers rows rows"] | None = None
-) -> Float[Tensor, " layers"]:
-    """The ridge that best predicts each surviving entry from the rest of its column.
-
-    It is relative to the mean diagonal.
-
-    Entry i of column z_j is predicted with both left out: j from the covariance, i from the column.
-    With g = K z_j and h = z_jᵀ g the error is closed (Sherman and Morrison): (g_i n / (n − h)) /
-    (K_ii + g_i² / (n − h)). Its mean square over the surviving entries of at most LEFT_OUT_COLUMNS
-    columns is followed downhill along RIDGES.
-
-    Args:
-        z: (layers, rows, columns), 0 where missing. c: ZZᵀ/n, if it is there already.
-
-    Returns: (layers,).
-    """
-    n = z.shape[-1]
-    c, some = z @ z.mT / n if c is None else c, z[..., :: max(1, n // LEFT_OUT_COLUMNS)]
-    level, seen = c.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(1e-30), some != 0
-    errors: dict[int, Tensor] = {}
-
-    def error(i: int) -> Float[Tensor, " layers"]:
-        if i not in errors:
-            shifted = c.clone()
-            shifted.diagonal(dim1=-2, dim2=-1).add_((RIDGES[i] * level)[:, None])
-            factor, failed = torch.linalg.cholesky_ex(shifted)
-            k = torch.cholesky_inverse(factor)
-            g = k @ some
-            rest = (n - (some * g).sum(-2, keepdim=True)).clamp_min(1e-3)
-            e = g * n / rest / (k.diagonal(dim1=-2, dim2=-1)[..., None] + g * g / rest)
-            mean = (e * e * seen).sum((-2, -1)) / seen.sum((-2, -1)).clamp_min(1)
-            errors[i] = torch.where((failed == 0) & torch.isfinite(mean), mean, torch.inf)
-        return errors[i]
-
-    best = torch.full_like(level, RIDGES.index(1.0), dtype=torch.long)
-    for step in (-1, 1):
-        moving = torch.ones_like(best, dtype=torch.bool)
-        while moving.any():
-            at = (best + step).clamp(0, len(RIDGES) - 1)
-            here, there = (
-                torch.stack([error(i)[j] for j, i in enumerate(x.tolist())]) for x in (best, at)
-            )
-            # Errors equal but for rounding must not choose: the order of rows and columns would.
-            moving = moving & (there < here * (1 - 1e-6))
-            best = torch.where(moving, at, best)
-    return torch.tensor(RIDGES, dtype=z.dtype, device=z.device)[best]
 
 
 def cross_share(
@@ -140,9 +109,15 @@ def column_model(
         ConceptReviveError: the covariance is not positive definite, even in float64.
     """
     n = z.shape[-1]
-    c = z @ z.mT / n
-    relative = leave_one_out_ridge(z, c) if ridge is None else torch.full_like(z[..., 0, 0], ridge)
+    c, k = gram(z).div_(n), None
     level = c.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(1e-30)  # survivors may all be 0
+    if ridge is None:
+        relative, found = search_ridge(z, c)
+        inverses = [inverse for inverse in found if inverse is not None]
+        if side is None and len(inverses) == len(z):
+            k = torch.stack(inverses) if len(inverses) > 1 else inverses[0][None]
+    else:
+        relative = torch.full_like(level, ridge)
     c.diagonal(dim1=-2, dim2=-1).add_((relative * level)[..., None])
     offset = None
     if side is not None:
@@ -151,10 +126,11 @@ def column_model(
         regression = cross @ column_model(side, None, None, name)[0].to(z.dtype)
         offset = regression @ side
         c = c - regression @ cross.mT
-    factor, failed = torch.linalg.cholesky_ex(c)
-    if not failed.any():
-        k = torch.cholesky_inverse(factor)
-        condition = torch.linalg.matrix_norm(c, 1) * torch.linalg.matrix_norm(k, 1)
+    if k is None:
+        factor, failed = torch.linalg.cholesky_ex(c)
+        k = None if failed.any() else torch.cholesky_inverse(factor).mT
+    if k is not None:
+        condition = norm_1(c) * norm_1(k)
         if z.dtype == torch.float64 or bool((condition * 2.0**-24 <= FLOAT32_ERROR).all()):
             return k, offset
     if z.dtype != torch.float64:

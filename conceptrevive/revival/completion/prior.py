@@ -78,13 +78,14 @@ def mean_field(
     """
     trust = choose_trust(z, missing, side, ridge, name) if trust is None else trust
     k, offset = column_model(z, side, ridge, name)
-    x = z.to(k.dtype, copy=True)
+    x = z.to(k.dtype, copy=True, memory_format=torch.contiguous_format)
     t, logit = trust * thresholds(x, missing), torch.zeros_like(x)
     steps, converged = 0, torch.ones(len(z), dtype=torch.bool, device=z.device)
     for system in systems(k, x, missing, offset):
         columns = system.columns
         found, odds, n, ok = _settle(system, columns.gather(t), limit, tolerance or 1e-2)
-        x[columns.entries], logit[columns.entries] = found[columns.valid], odds[columns.valid]
+        columns.write(found, x)
+        columns.write(odds, logit)
         steps = max(steps, n)
         converged[columns.layer[~ok]] = False
     return x.to(z.dtype), steps, converged, logit.to(z.dtype)

@@ -14,13 +14,16 @@ from torch import Tensor
 from conceptrevive.errors import ConceptReviveError, expect_number, expect_whole
 from conceptrevive.revival.completion.conditional import conditional_mean
 from conceptrevive.revival.completion.prior import mean_field
-from conceptrevive.revival.completion.problems import Completion, Problem, prepare
+from conceptrevive.revival.completion.problems import Completion, Problem, anywhere, prepare
 from conceptrevive.revival.completion.softimpute import soft_impute
 from conceptrevive.revival.defaults import SOLVER, SOLVERS, Solver
 from conceptrevive.unlearning.fit import check_fit, check_weights
 
 #: Entries solved at a time where several layers have one shape.
 STACK_ENTRIES = 1 << 24
+
+#: By `conditional`, to which company does not matter, and gains large layers nothing.
+CONDITIONAL_ENTRIES = 1 << 22
 
 #: A filled matrix, the iterations it took, and whether it converged.
 Filled = tuple[Tensor, int, bool]
@@ -82,7 +85,10 @@ def complete(
         fill: Fill = partial(one_by_one, soft_impute, **options)
     else:
         fill = partial(_stacked, solver, ridge=ridge, **options)
-    return complete_with(fill, weights, masks, side, solver=solver, exact=solver == "paper")
+    entries = CONDITIONAL_ENTRIES if solver == "conditional" else STACK_ENTRIES
+    return complete_with(
+        fill, weights, masks, side, solver=solver, exact=solver == "paper", entries=entries
+    )
 
 
 def _check_options(
@@ -142,6 +148,7 @@ def complete_with(
     *,
     solver: str,
     exact: bool = False,
+    entries: int = STACK_ENTRIES,
 ) -> dict[str, Completion]:
     """`complete` with a solver of the caller's own.
 
@@ -149,6 +156,7 @@ def complete_with(
         fill: given problems of one shape, returns the filled `z` of each.
         solver: what the results call it.
         exact: solve in float64 whatever the weights' precision.
+        entries: about how many are given to `fill` at a time.
     """
     if masks is None:
         check_weights(weights, "complete_matrix")
@@ -163,12 +171,12 @@ def complete_with(
                 "`read_side` does, or for none"
             )
     out: dict[str, Completion] = {}
-    for part in _stacks(weights, names):
+    for part in _stacks(weights, names, entries):
         groups: dict[tuple[object, ...], list[Problem]] = {}
         for n in part:
             mask = None if masks is None else masks[n]
             problem = prepare(n, weights[n], mask, None if side is None else side[n], exact)
-            if problem.gaps.any():
+            if anywhere(problem.gaps):
                 groups.setdefault(problem.kind, []).append(problem)
             else:
                 out[n] = problem.untouched(solver)
@@ -178,13 +186,13 @@ def complete_with(
     return {n: out[n] for n in names}
 
 
-def _stacks(weights: Mapping[str, Tensor], names: list[str]) -> Iterator[list[str]]:
-    """Names of equal shape in parts of about STACK_ENTRIES entries."""
+def _stacks(weights: Mapping[str, Tensor], names: list[str], entries: int) -> Iterator[list[str]]:
+    """Names of equal shape in parts of about `entries` entries."""
     shapes: dict[tuple[int, ...], list[str]] = {}
     for n in names:
         shapes.setdefault(tuple(weights[n].shape), []).append(n)
     for same in shapes.values():
-        size = max(1, STACK_ENTRIES // max(1, weights[same[0]].nbytes // 4))
+        size = max(1, entries // max(1, weights[same[0]].nbytes // 4))
         for i in range(0, len(same), size):
             yield same[i : i + size]
 
@@ -200,8 +208,13 @@ def _stacked(
     solver: str, problems: Sequence[Problem], *, ridge: float | None, **options: Any
 ) -> list[Filled]:
     run = conditional_mean if solver == "conditional" else mean_field
-    z, gaps = torch.stack([p.z for p in problems]), torch.stack([p.gaps for p in problems])
+    z, gaps = _stack([p.z for p in problems]), _stack([p.gaps for p in problems])
     sides = [p.side for p in problems if p.side is not None]
-    side = torch.stack(sides) if sides else None
+    side = _stack(sides) if sides else None
     filled, n, ok, *_ = run(z, gaps, side=side, ridge=ridge, name=problems[0].name, **options)
     return [(x, n, bool(done)) for x, done in zip(filled, ok, strict=True)]
+
+
+def _stack(matrices: list[Tensor]) -> Tensor:
+    """`torch.stack`, without a copy where there is one."""
+    return torch.stack(matrices) if len(matrices) > 1 else matrices[0][None]
