@@ -24,7 +24,7 @@ LAUNCH := OMP_NUM_THREADS=1 $(BIN)/accelerate launch $(if $(filter-out 1,$(PROCE
 
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test test-slow mutants reproduce lint format sync notebooks book accessible artwork train measure rates card pages bench solvers clean
+.PHONY: help demo test test-slow mutants reproduce lint format sync notebooks book browser accessible links artwork train measure rates card pages bench solvers clean
 
 help:
 	@echo "make demo       erase, revive and defend one concept; writes demo/demo.png and demo/demo.json"
@@ -32,6 +32,7 @@ help:
 	@echo "make mutants    do the tests notice small faults in the package? writes results/mutants.json"
 	@echo "make lint       ruff, formatting, types, import contracts, notebook pairs; make format and make sync repair them"
 	@echo "make notebooks  run every notebook; make book renders them to build/book/_build/html"
+	@echo "make links     are the addresses outside the book still there?"
 	@echo "make accessible looks at every built page in Chromium (fetched by npm): accessibility, errors, figures that move"
 	@echo "make measure    measure the shipped model, every concept's erasing and revival; make card shows it in the book"
 	@echo "make pages      every generated page of the book, the picture of the package too"
@@ -104,6 +105,11 @@ book: $(NOTEBOOKS)
 	if [ -d results ]; then cp -r results $(BOOK)/; fi
 	$(BIN)/jupyter-book build $(BOOK) -W -n --keep-going
 
+# Addresses outside the book; needs the internet.
+links: $(NOTEBOOKS)
+	test -f $(BOOK)/book/generated/api.md || $(MAKE) book
+	$(BIN)/jupyter-book build $(BOOK) --builder linkcheck
+
 # Chromium and the accessibility rules, as npm packages.
 $(BROWSER)/node_modules: pages/browser/package.json
 	mkdir -p $(BROWSER)
@@ -112,6 +118,8 @@ $(BROWSER)/node_modules: pages/browser/package.json
 	@touch $@
 
 # Every page of the built book in a browser: accessibility, errors, what is asked of other servers, figures that move.
+browser: $(BROWSER)/node_modules
+
 accessible: $(BROWSER)/node_modules
 	cp pages/browser/look.mjs $(BROWSER)/
 	node $(BROWSER)/look.mjs $(BOOK)/_build/html $(ARGS)

@@ -3,11 +3,15 @@ function help() {
   // Controls are called by the words they show.
   document
     .querySelectorAll("summary[aria-label], .search-button-field, .theme-switch-button")
-    .forEach((control) => control.removeAttribute("aria-label"));
+    .forEach((control) => control.textContent.trim() && control.removeAttribute("aria-label"));
   document.querySelectorAll(".theme-switch-button").forEach((button) => {
     if (button.querySelector(".cr-name")) return;
     button.querySelectorAll("*").forEach((part) => part.setAttribute("aria-hidden", "true"));
     button.insertAdjacentHTML("beforeend", '<span class="cr-name visually-hidden">Colour mode</span>');
+  });
+  document.querySelectorAll(".has-children > details > summary").forEach((summary) => {
+    const link = summary.closest("li").querySelector("a");
+    summary.setAttribute("aria-label", `Pages below: ${link ? link.textContent.trim() : "more"}`);
   });
   const brand = document.querySelector(".sidebar-primary-items__start > .sidebar-primary-item");
   if (brand) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+import textwrap
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -110,7 +111,9 @@ def _fetched(name: str) -> Path:
 
 
 def provenance_line(made: Study | Mapping[str, Any]) -> str:
-    """One sentence on how published numbers came about: command, date, device, versions, seed.
+    """How published numbers came about, in lines of 80 columns.
+
+    Command, date, device, versions and seed.
 
     Args:
         made: a study, or the contents of a file that carries the same fields.
@@ -122,8 +125,11 @@ def provenance_line(made: Study | Mapping[str, Any]) -> str:
     versions = told["versions"]
     commit = f" at {versions['commit']}" if "commit" in versions else ""
     threads = f", {told['threads']} thread(s)" if "threads" in told else ""
-    return (
+    return textwrap.fill(
         f"Measured {str(told['date'])[:10]} by `{told['command']}` (seed {told['seed']}, "
         f"{told['device']}{threads}; conceptrevive {versions['conceptrevive']}{commit}, "
-        f"torch {versions['torch']})."
+        f"torch {versions['torch']}).",
+        80,
+        break_long_words=False,
+        break_on_hyphens=False,
     )

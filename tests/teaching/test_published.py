@@ -101,9 +101,9 @@ def test_an_address_without_a_file_is_told(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.json"))
 
 
-def test_provenance_is_one_sentence():
+def test_provenance_fits_a_page():
     assert provenance_line(MADE) == (
-        "Measured 2026-11-28 by `conceptrevive reproduce signs --profile smoke` (seed 0, "
+        "Measured 2026-11-28 by `conceptrevive reproduce signs --profile smoke` (seed 0,\n"
         "cpu, 1 thread(s); conceptrevive 0.1.0 at abc, torch 2.13.0)."
     )
     with pytest.raises(PublishedError, match="these results lack command, seed"):
