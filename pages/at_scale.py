@@ -19,6 +19,7 @@ from conceptrevive.concepts.presets import get_concept
 from conceptrevive.experiments.reproduction.catalogue import EXPERIMENTS
 from conceptrevive.experiments.reproduction.plan import Plan
 from conceptrevive.experiments.reproduction.profiles import PAPER
+from pages.experiment_tables import whole
 from pages.operations import Model, Work, longest, stable_diffusion, work
 from pages.processes import processes
 from pages.tables import GENERATED, ROOT, table
@@ -70,22 +71,24 @@ def locating(plan: Plan, model: Model) -> float:
 
 def tables(works: Sequence[Work]) -> str:
     """Pictures and GPU-hours of each experiment."""
-    first = CARDS[0]
     rows = [
         [
             w.name,
-            f"{w.cells}",
-            f"{w.asked:,}",
+            f"{w.cells:,}",
             f"{w.pictures:,}",
             f"{w.total / 1e18:,.1f}",
-            *(_hours(hours(w.total, card)) for card in CARDS),
-            f"{_hours(hours(w.total, first, MOST))} to {_hours(hours(w.total, first, LEAST))}",
+            *(_range(w.total, card) for card in CARDS),
         ]
         for w in [*works, together(works)]
     ]
-    header = ["experiment", "cells", "pictures looked at", "of these drawn", "10¹⁸ operations"]
-    header += [f"{card.name}, GPU-hours (estimate)" for card in CARDS]
-    return table([*header, f"{first.name}, range"], rows)
+    header = ["experiment", "cells", "pictures drawn", "10¹⁸ operations"]
+    return table([*header, *(f"{card.name}: GPU-hours, estimated" for card in CARDS)], rows)
+
+
+def _range(operations: float, card: Card) -> str:
+    """ "805<br>503 to 1,342": the estimate, and its range."""
+    low, high = (_hours(hours(operations, card, share)) for share in (MOST, LEAST))
+    return f"{_hours(hours(operations, card))}<br>{whole(f'{low} to {high}')}"
 
 
 def together(works: Sequence[Work]) -> Work:
@@ -114,7 +117,7 @@ def clusters(works: Sequence[Work], shared: float) -> str:
         rows.append(cells)
     header = ["GPUs"]
     for card in CARDS:
-        header += [f"{card.name}, hours (estimate)", f"{card.name}, GPU-hours held (estimate)"]
+        header += [f"{card.name}: hours, estimated", f"{card.name}: GPU-hours held, estimated"]
     return table(header, rows)
 
 
@@ -133,7 +136,8 @@ def page(works: Sequence[Work], model: Model, plan: Plan) -> str:
         "multiplication and its addition are two), counted layer by layer, and "
         f"{model.decoder / 1e9:.1f} · 10⁹ for decoding; {steps} steps under guidance, two calls "
         f"each, make {picture / 1e12:.1f} · 10¹² a picture. Counted too are pictures: those of the "
-        "profile's own cells, each drawn once however many cells look at it. Assumed is the rate: "
+        f"profile's own cells, {together(works).asked:,} that are looked at, each drawn once "
+        "however many cells look at it. Assumed is the rate: "
         f"{UTILISATION:g} of the card's float16 peak (10¹² a second: {peaks}), that is "
         f"{seconds} a picture; the range is for {MOST:g} to {LEAST:g}. "
         "No GPU was timed for this.\n\n"

@@ -75,14 +75,14 @@ def overview(studies: dict[str, Study]) -> str:
     rows = []
     for name in dict.fromkeys([*NAMES, *PAGES]):
         study = studies.get(name)
-        told = ["", "", "not measured yet"]
+        told = "not yet"
         if study is not None:
             minutes = sum(e.seconds for e in study.entries) / 60
-            told = [str(len(study.entries)), f"{minutes:.0f}", study.date[:10]]
+            told = f"{study.date[:10]}, {len(study.entries)} cells, {minutes:.0f} minutes"
         link = f"[{name}]({PAGES[name]}.md)" if name in PAGES else name
         shows = study.shows if study is not None else EXPERIMENTS.get(name, "")
-        rows.append([link, shows, *told])
-    return table(["experiment", "shows", "cells", "minutes of one process", "measured"], rows)
+        rows.append([link, shows, told])
+    return table(["experiment", "shows", "measured, by one process"], rows)
 
 
 def main(results: Path = RESULTS) -> None:

@@ -101,14 +101,14 @@ def read_studies(folder: Path, names: Sequence[str]) -> dict[str, Study]:
 
 def scorecard(
     studies: Mapping[str, Study],
-    why: Mapping[str, str],
+    why: Mapping[tuple[str, Verdict], str],
     claims: Sequence[Claim] = CLAIMS,
 ) -> Scorecard:
     """Every claim beside what the studies measured.
 
     Args:
         studies: experiment → what was published; a claim of another one is "not measured".
-        why: claim → explanation; told only where the direction differs or is not decided.
+        why: claim and "opposite" or "not decided" → explanation, told where that is the verdict.
     """
     found = {c.key: c.measure(studies[c.experiment]) for c in claims if c.experiment in studies}
     ours = {key: contrast for key, contrast in found.items() if contrast is not None}
@@ -140,7 +140,7 @@ def _line(
     ours: Contrast | None,
     p_corrected: float | None,
     published: bool,
-    why: Mapping[str, str],
+    why: Mapping[tuple[str, Verdict], str],
 ) -> Line:
     verdict: Verdict = "not measured"
     corrected: Verdict = "not measured"
@@ -151,7 +151,6 @@ def _line(
         decided = verdict != "not decided" if p_corrected is None else p_corrected < LEVEL
         corrected = direction if decided else "not decided"
         missing = ""
-    is_told = {verdict, corrected} & {"opposite", "not decided"}
     return Line(
         claim.key,
         claim.where,
@@ -165,7 +164,7 @@ def _line(
         verdict,
         p_corrected,
         corrected,
-        why.get(claim.key, "") if is_told else "",
+        why.get((claim.key, corrected if verdict == "same" else verdict), ""),
     )
 
 

@@ -54,6 +54,7 @@ def claim(key, after, before, direction=1, measure=pictures):
 MANY = {"golf": "1" * 18 + "00", "star": "1" * 15 + "0" * 5}
 NONE = {"golf": "0" * 20, "star": "0" * 20}
 SOME = {"golf": "1" + "0" * 19, "star": "0" * 20}
+WHY = {("down", "opposite"): "because", ("open", "opposite"): "of another verdict"}
 STUDY = studied({"a": MANY, "b": NONE, "c": SOME})
 
 
@@ -65,7 +66,7 @@ def test_directions_by_hand():
         claim("gone", "a", "nobody"),
         replace(claim("later", "a", "b"), experiment="styles"),
     ]
-    card = scorecard({"objects": STUDY}, {"down": "because", "up": "never told"}, claims)
+    card = scorecard({"objects": STUDY}, WHY, claims)
     assert [x.verdict for x in card.lines] == [
         "same", "opposite", "not decided", "not measured", "not measured",
     ]  # fmt: skip
@@ -92,6 +93,9 @@ def test_the_correction_can_take_a_decision_back():
     assert {(x.verdict, x.corrected) for x in card.lines} == {("same", "not decided")}
     assert card.lines[0].p_corrected == pytest.approx(10 * alone.ours.p)
     assert len(card.unexplained()) == 10
+    why = {(str(i), "not decided"): "chance" for i in range(9)}
+    card = scorecard({"objects": studied(rows)}, why, many)
+    assert card.unexplained() == ("9",) and card.lines[0].why == "chance"
 
 
 def test_holm_by_hand():
