@@ -11,11 +11,11 @@ from functools import lru_cache
 
 from pydantic import JsonValue
 
-from conceptrevive.concepts.concept import Concept
+from conceptrevive.concepts.concept import Concept, Probe
 from conceptrevive.concepts.defaults import preset_for
 from conceptrevive.concepts.paper import IMAGENET_OBJECTS
 from conceptrevive.concepts.presets import get_concept
-from conceptrevive.concepts.world import PAPER_OBJECTS
+from conceptrevive.concepts.world import OBJECTS, PAPER_OBJECTS
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.evaluation.judges import classifier, clip
 from conceptrevive.experiments.cells import Cell, Found, Result
@@ -158,7 +158,13 @@ class Bench:
         said = tuple(map(str, prompts)) if isinstance(prompts, list) else concept.eval_prompts
         gone = {x for name in pruned_concepts(cell) for x in self.concept(name).labels}
         others = tuple(p for p in concept.retained if not gone.intersection(p.labels))
+        others = turned(others, int(str(told["retained"])) * self._place(cell.concept))
         return replace(concept, settings=ways, eval_prompts=said, retained=others)
+
+    def _place(self, name: str) -> int:
+        """Of an object in its table; 0 of anything else."""
+        objects = tuple(OBJECTS if self.preset == "pocket" else IMAGENET_OBJECTS)
+        return objects.index(name) if name in objects else 0
 
     def draw(self, cell: Cell, recipe: Recipe) -> Found:
         """Pictures of the concept, and of the others, with the weights of a recipe."""
@@ -180,6 +186,16 @@ class Bench:
             "pictures": [encode(image) for image in mine.shown],
         }
         return Found(outcomes, numbers)
+
+
+def turned(probes: Sequence[Probe], by: int) -> tuple[Probe, ...]:
+    """The same probes, begun somewhere else.
+
+    Where few others are looked at for each concept, they are different ones for each, so that all
+    concepts together look at every other about equally often.
+    """
+    start = by % len(probes) if probes else 0
+    return (*probes[start:], *probes[:start])
 
 
 def pruned_concepts(cell: Cell) -> tuple[str, ...]:
