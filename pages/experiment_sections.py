@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from conceptrevive.experiments.reproduction.defence import SURFACE
+from conceptrevive.experiments.reproduction.locators import EVERY, rows
 from conceptrevive.experiments.reproduction.objects import RULES
+from conceptrevive.experiments.reproduction.recipes import ORIGINAL, PRUNED
 from conceptrevive.experiments.reproduction.study import Entry, Study
+from conceptrevive.models.matrices import GROUPS
 from pages import experiment_figures as figures
-from pages.experiment_tables import by_concept, figure, fold, pooled, whole
+from pages.experiment_tables import averaged, by_concept, figure, fold, pooled, whole
 from pages.tables import difference, table
 
 PAPERS_K = " 0.6"
@@ -138,6 +142,49 @@ def several(study: Study) -> str:
             rows.append([str(size), recipe, *cells])
     header = ["concepts", "weights", "the first", "the others of the set, mean", "others, retained"]
     return table(header, rows) + by_concept_of_sets(study)
+
+
+def locators(study: Study) -> str:
+    """Tables 4 and 11: four locators of all concepts; the rest of some, and where each looked."""
+    first = [ORIGINAL, *(row for name in EVERY for row in rows(name))]
+    rest = [name for name in study.pooled if name not in first]
+    out = pooled(study, first)
+    out += "\n*Minus pruned* is minus what the same locator's zeros left.\n"
+    if rest:
+        few = min(row.concepts for row in study.pooled.values())
+        out += fold(
+            f"Controls, convolutions too, and full methods ({few} concepts)", pooled(study, rest)
+        )
+    return out + _where(study) + _trained(study) + by_concept(study)
+
+
+def _where(study: Study) -> str:
+    """Folded: the share of what each locator zeroes in every group of layers."""
+    lines = []
+    for name in study.pooled:
+        mine = [e for e in study.entries if e.recipe == name and name.endswith(f" {PRUNED}")]
+        shares = [e.numbers["share_by_group"] for e in mine if "share_by_group" in e.numbers]
+        told = [share for share in shares if isinstance(share, dict)]
+        if told and ", pruned" not in name:
+            count = fmean(float(str(e.numbers["located"])) for e in mine)
+            groups = [fmean(float(str(share[group])) for share in told) for group in GROUPS]
+            lines.append([name.removesuffix(f" {PRUNED}"), f"{count:,.0f}"])
+            lines[-1] += [f"{share:.2f}" for share in groups]
+    text = table(["locator", "weights", *GROUPS], lines)
+    return fold("Where each looked: shares of what it located", text) if lines else ""
+
+
+def _trained(study: Study) -> str:
+    """Folded: what the full methods selected, drew anew and changed."""
+    keys = {
+        "selected": "selected",
+        "reinitialised": "drawn anew",
+        "changed": "weights changed",
+        "training_seconds": "seconds of training",
+    }
+    mine = [e for e in study.entries if "selected" in e.numbers and "," not in e.recipe]
+    text = averaged(replace(study, entries=tuple(mine)), keys, lambda e: e.recipe)
+    return fold("What the full methods did", text) if text else ""
 
 
 def by_concept_of_sets(study: Study) -> str:

@@ -54,6 +54,7 @@ SECTIONS: dict[str, Callable[[Study], str]] = {
     "signs": signs,
     "objects": sections.objects,
     "accuracy": means.accuracy,
+    "locators": sections.locators,
     "defence": sections.defence,
     "several": sections.several,
     "unsafe": detections,

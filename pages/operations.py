@@ -17,10 +17,15 @@ from conceptrevive.experiments.cells import Cell
 from conceptrevive.experiments.reproduction.bench import pruned_concepts
 from conceptrevive.experiments.reproduction.claims import NMS
 from conceptrevive.experiments.reproduction.plan import Plan
-from conceptrevive.experiments.reproduction.recipes import ORIGINAL
+from conceptrevive.experiments.reproduction.recipes import ORIGINAL, PRUNED
 
 #: Rows of equal weights under different names: the attack as it comes.
-SAME = {"revived": NMS, "revived, positions known": NMS}
+SAME = {
+    "revived": NMS,
+    "revived, positions known": NMS,
+    "ConceptPrune pruned": PRUNED,
+    "ConceptPrune revived": NMS,
+}
 TOKENS, WIDTH, LATENT, CHANNELS = 77, 768, 64, 4
 
 

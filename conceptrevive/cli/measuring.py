@@ -110,6 +110,7 @@ def run_locate(
 ) -> None:
     """Find the weights of a concept."""
     from conceptrevive.models.layers import linear_layers
+    from conceptrevive.models.matrices import all_matrices
     from conceptrevive.unlearning.locators import locator
     from conceptrevive.unlearning.masks import FORMAT
 
@@ -120,7 +121,8 @@ def run_locate(
     chosen, pipe = _load(model, concept, preset, device, revision, variant, single=by_gradient)
     given: dict[str, Any] = {n: v for n, v in settings.items() if v is not None}
     if layers is not None:
-        given["layers"] = list(matching(linear_layers(pipe), layers))
+        known = all_matrices(pipe) if by_gradient else linear_layers(pipe)
+        given["layers"] = list(matching(known, layers))
     total = None if by_gradient else 2 * len(chosen.target_prompts)
     with progress(f"locate {chosen.name}", total) as update:
         masks = find(pipe, chosen, seed=seed, progress=lambda n: update(advance=n), **given)

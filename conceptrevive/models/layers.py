@@ -92,24 +92,20 @@ def candidate_layers(
     return chosen
 
 
-def linear_layers(model: Model, names: Iterable[str] | None = None) -> dict[str, nn.Linear]:
-    """The denoiser's linear layers in `names`, else all of them, keyed by module name.
+def linear_layers(model: Model) -> dict[str, nn.Linear]:
+    """Every linear layer of the denoiser, keyed by module name.
 
-    Raises ConceptReviveError as `candidate_layers` does, and where `names` has none.
+    Raises ConceptReviveError as `candidate_layers` does.
     """
-    if names is None:
-        modules = named_modules(denoiser(model))
-        # An adapter around a linear layer is named, and refused, not its inner part.
-        adapted = tuple(f"{n}." for n, m in modules.items() if hasattr(m, "base_layer"))
-        names = [
-            n
-            for n, m in modules.items()
-            if (isinstance(m, nn.Linear) and not n.startswith(adapted)) or f"{n}." in adapted
-        ]
-    chosen = candidate_layers(model, names)
-    if not chosen:
-        raise ConceptReviveError("layers has no names: give some, or None for every linear layer")
-    return chosen
+    modules = named_modules(denoiser(model))
+    # An adapter around a layer is named, and refused, not its inner part.
+    adapted = tuple(f"{n}." for n, m in modules.items() if hasattr(m, "base_layer"))
+    names = [
+        n
+        for n, m in modules.items()
+        if (isinstance(m, nn.Linear) and not n.startswith(adapted)) or f"{n}." in adapted
+    ]
+    return candidate_layers(model, names)
 
 
 def outputs_left_out(shapes: Mapping[str, tuple[int, ...]], found: Collection[str]) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.models.layers import candidate_layers, denoiser
+from conceptrevive.models.matrices import matrix_layers
 from conceptrevive.models.protocol import Model, TextToImage
 from conceptrevive.models.wrappers import may_be_linear, named_modules, plain_linear
 
@@ -20,11 +21,16 @@ Weights: TypeAlias = dict[str, Float[Tensor, "rows columns"]]
 
 
 def read_weights(model: Model, names: Iterable[str] | None = None) -> Weights:
-    """Copies of the candidate weights, {module name: (out_features, in_features)}.
+    """Copies of weights, {module name: (outputs, inputs)}.
+
+    Args:
+        names: of linear and convolutional layers; a convolution's inputs are those of its kernel,
+            channels × height × width. None takes the candidates.
 
     Raises ConceptReviveError as `candidate_layers` does.
     """
-    return {n: m.weight.detach().clone() for n, m in candidate_layers(model, names).items()}
+    layers = candidate_layers(model) if names is None else matrix_layers(model, names)
+    return {n: m.weight.detach().flatten(1).clone() for n, m in layers.items()}
 
 
 def weight_bytes(model: TextToImage) -> Iterator[bytes]:
@@ -66,7 +72,7 @@ def write_weights(model: Model, weights: Mapping[str, Float[Tensor, "rows column
             written.
     """
     expect(weights, Mapping, "weights", "give {module name: tensor}, as `read_weights` returns")
-    layers = candidate_layers(model, weights)
+    layers = matrix_layers(model, weights)
     for name, layer in layers.items():
         weight = weights[name]
         expect(weight, Tensor, f"the weight of {name}", "give a torch tensor, see torch.from_numpy")
@@ -75,13 +81,14 @@ def write_weights(model: Model, weights: Mapping[str, Float[Tensor, "rows column
                 f"{name}: the weight is of {weight.dtype} on {weight.device}: "
                 "give floating-point weights in memory"
             )
-        if layer.weight.shape != weight.shape:
+        matrix = layer.weight.flatten(1)
+        if matrix.shape != weight.shape:
             raise ConceptReviveError(
                 f"{name}: weight of shape {tuple(weight.shape)} does not fit the layer's "
-                f"{tuple(layer.weight.shape)}"
+                f"{tuple(matrix.shape)}"
             )
     for name, layer in layers.items():
-        layer.weight.copy_(weights[name])
+        layer.weight.copy_(weights[name].view_as(layer.weight))
 
 
 @contextmanager

@@ -62,18 +62,37 @@ def plain_linear(name: str, module: nn.Module) -> nn.Linear:
         ConceptReviveError: it is not; what is read there would not be what the layer computes with,
             or what is written would have no effect.
     """
+    _refuse_adapter(name, module)
     kind = type(module).__name__
-    if hasattr(module, "base_layer"):
-        raise ConceptReviveError(
-            f"{name} is a {kind} with an adapter (LoRA) that is not fused: call pipe.fuse_lora() "
-            "and pipe.unload_lora_weights() first"
-        )
     if not isinstance(module, nn.Linear):
         raise ConceptReviveError(
             f"{name} is a {kind}, no plain linear layer: load the model without quantisation or "
             "other replacements of its layers"
         )
-    weight = module._parameters.get("weight")
+    _check_plain(name, module, (module.out_features, module.in_features))
+    return module
+
+
+def plain_convolution(name: str, module: nn.Module) -> nn.Conv1d | nn.Conv2d | nn.Conv3d:
+    """As `plain_linear`, for a convolution, whose weight is its own plain kernel."""
+    _refuse_adapter(name, module)
+    if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        raise ConceptReviveError(f"{name} is a {type(module).__name__}, no convolution")
+    inputs = module.in_channels // module.groups
+    _check_plain(name, module, (module.out_channels, inputs, *module.kernel_size))
+    return module
+
+
+def _refuse_adapter(name: str, module: nn.Module) -> None:
+    if hasattr(module, "base_layer"):
+        raise ConceptReviveError(
+            f"{name} is a {type(module).__name__} with an adapter (LoRA) that is not fused: "
+            "call pipe.fuse_lora() and pipe.unload_lora_weights() first"
+        )
+
+
+def _check_plain(name: str, module: nn.Module, shape: tuple[int, ...]) -> None:
+    kind, weight = type(module).__name__, module._parameters.get("weight")
     if weight is None:
         raise ConceptReviveError(
             f"{name}: its weight is computed from other tensors: remove the parametrisation or "
@@ -83,12 +102,11 @@ def plain_linear(name: str, module: nn.Module) -> nn.Linear:
     if weight.is_meta:
         raise ConceptReviveError(f"{name}: {META}")
     plain = type(weight) is nn.Parameter and weight.dtype in FLOATS
-    if not plain or weight.shape != (module.out_features, module.in_features):
+    if not plain or weight.shape != shape:
         raise ConceptReviveError(
             f"{name} is a {kind} whose weight is a {type(weight).__name__} of {weight.dtype}, "
             "quantised or sharded: load the model unquantised, in float32, bfloat16 or float16"
         )
-    return module
 
 
 def refuse_undrawable(model: object, net: nn.Module) -> None:

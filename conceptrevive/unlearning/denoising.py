@@ -21,8 +21,9 @@ from torch.func import functional_call
 from conceptrevive.errors import ConceptReviveError, expect_number
 from conceptrevive.models.calling import run_pipeline
 from conceptrevive.models.layers import denoiser, linear_layers
+from conceptrevive.models.matrices import matrix_layers
 from conceptrevive.models.protocol import TextToImage
-from conceptrevive.models.weights import Weights
+from conceptrevive.models.weights import Weights, read_weights
 from conceptrevive.unlearning.activations import uncompiled
 from conceptrevive.unlearning.examples import Examples
 from conceptrevive.unlearning.gradients import Loss
@@ -61,7 +62,7 @@ class NoisePredictor:
     The model itself is never changed: weights are handed in with each call.
 
     Args:
-        layers: module names of linear layers; None takes all of them.
+        layers: module names of linear or convolutional layers; None takes every linear one.
 
     Attributes:
         weights: copies of the chosen layers' weights, {module name: (rows, columns)}.
@@ -73,11 +74,13 @@ class NoisePredictor:
 
     def __init__(self, model: TextToImage, layers: Iterable[str] | None = None) -> None:
         self.model, self.net = model, denoiser(model)
-        chosen = linear_layers(model, layers)
-        self.weights: Weights = {n: m.weight.detach().clone() for n, m in chosen.items()}
+        names = list(linear_layers(model) if layers is None else _given(layers))
+        chosen = matrix_layers(model, names)
+        self.weights: Weights = read_weights(model, names)
         self.levels = noise_levels(getattr(model, "scheduler", None))
         named = {id(p): n for n, p in self.net.named_parameters(remove_duplicate=False)}
         self._parameters = {n: named[id(m.weight)] for n, m in chosen.items()}
+        self._shapes = {n: m.weight.shape for n, m in chosen.items()}
         weight = next(iter(self.weights.values()))
         self._device, self._dtype = weight.device, weight.dtype
         self._calls: dict[str, tuple[_Call, _Call | None]] = {}
@@ -172,7 +175,9 @@ class NoisePredictor:
     def _run(
         self, weights: Mapping[str, Tensor], noisy: Tensor, level: Tensor, calls: Sequence[_Call]
     ) -> Tensor:
-        given = {self._parameters[n]: w.to(self._dtype) for n, w in weights.items()}
+        given = {
+            self._parameters[n]: w.to(self._dtype).view(self._shapes[n]) for n, w in weights.items()
+        }
         picture = next(name for name in _PICTURE if name in signature(self.net.forward).parameters)
         arguments = _joined(calls) | {
             picture: noisy.to(self._device, self._dtype),
@@ -208,6 +213,15 @@ class NoisePredictor:
         self._takes, halves = picture.shape[1:], len(picture)
         rows = [_row(call, i, halves) for i in range(halves)]
         return rows[-1], rows[0] if halves == 2 else None
+
+
+def _given(layers: Iterable[str]) -> list[str]:
+    if isinstance(layers, str):
+        raise ConceptReviveError(f"names is the string {layers!r}: give a list of module names")
+    names = list(layers)
+    if not names:
+        raise ConceptReviveError("layers has no names: give some, or None for every linear layer")
+    return names
 
 
 def _row(value: Any, index: int, of: int) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -19,8 +18,11 @@ from conceptrevive.models.generation import generate
 from conceptrevive.models.protocol import TextToImage
 from conceptrevive.unlearning.draws import CONCEPT_PICTURES, RETAINED_PICTURES, picture_seeds
 
-#: How many the model is to draw, or (picture, its prompt) each.
-Pictures: TypeAlias = int | Sequence[tuple[Image.Image, str]]
+#: A picture and its prompt.
+Picture: TypeAlias = tuple[Image.Image, str]
+
+#: How many the model is to draw, or those to take.
+Pictures: TypeAlias = int | Sequence[Picture]
 
 #: Pictures of a concept, and of the rest, where no others are asked for.
 COUNT = 32
@@ -51,9 +53,10 @@ def concept_examples(
 
     Raises ConceptReviveError for pictures of a wrong kind, and as `generate` does.
     """
-    seeds = partial(picture_seeds, seed, CONCEPT_PICTURES)
     check_pictures(pictures, "pictures")
-    return _examples(model, concept, concept.target_prompts, pictures, seeds, progress)
+    if not isinstance(pictures, Sequence):
+        pictures = concept_pictures(model, concept, pictures, seed=seed, progress=progress)
+    return _examples(model, pictures)
 
 
 def retained_examples(
@@ -68,9 +71,10 @@ def retained_examples(
 
     Raises ConceptReviveError for pictures of a wrong kind, and as `generate` does.
     """
-    seeds = partial(picture_seeds, seed, RETAINED_PICTURES)
     check_pictures(pictures, "retained")
-    return _examples(model, concept, retained_prompts(concept), pictures, seeds, progress)
+    if not isinstance(pictures, Sequence):
+        pictures = retained_pictures(model, concept, pictures, seed=seed, progress=progress)
+    return _examples(model, pictures)
 
 
 def retained_prompts(concept: Concept) -> tuple[str, ...]:
@@ -78,28 +82,56 @@ def retained_prompts(concept: Concept) -> tuple[str, ...]:
     return tuple(p.prompt for p in concept.retained) or concept.base_prompts
 
 
-def _examples(
+def concept_pictures(
+    model: TextToImage,
+    concept: Concept,
+    count: int = COUNT,
+    *,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> list[Picture]:
+    """What the model draws for the target prompts in turn, each with its prompt."""
+    return _drawn(model, concept, concept.target_prompts, count, seed, CONCEPT_PICTURES, progress)
+
+
+def retained_pictures(
+    model: TextToImage,
+    concept: Concept,
+    count: int = COUNT,
+    *,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> list[Picture]:
+    """What the model draws for `retained_prompts` in turn, each with its prompt."""
+    prompts = retained_prompts(concept)
+    return _drawn(model, concept, prompts, count, seed, RETAINED_PICTURES, progress)
+
+
+def _drawn(
     model: TextToImage,
     concept: Concept,
     prompts: Sequence[str],
-    pictures: Pictures,
-    seeds: Callable[[int], list[int]],
+    count: int,
+    seed: int,
+    turn: int,
     progress: Callable[[int], object] | None,
-) -> Examples:
-    if isinstance(pictures, Sequence):
-        images = [image for image, _ in pictures]
-        return Examples(encoded(model, images), tuple(prompt for _, prompt in pictures))
-    asked = [prompts[i % len(prompts)] for i in range(int(pictures))]
+) -> list[Picture]:
+    asked = [prompts[i % len(prompts)] for i in range(int(count))]
     drawn = generate(
         model,
         asked,
-        seed=seeds(len(asked)),
+        seed=picture_seeds(seed, turn, len(asked)),
         steps=concept.settings.steps,
         guidance=concept.settings.guidance,
         autocast=False,
         progress=progress,
     )
-    return Examples(encoded(model, drawn), tuple(asked))
+    return list(zip(drawn, asked, strict=True))
+
+
+def _examples(model: TextToImage, pictures: Sequence[Picture]) -> Examples:
+    latents = encoded(model, [image for image, _ in pictures])
+    return Examples(latents, tuple(prompt for _, prompt in pictures))
 
 
 def check_pictures(pictures: Pictures, name: str) -> None:

@@ -96,14 +96,24 @@ def top_masks(
         ConceptReviveError: `ratio` is no share, or selects nothing.
     """
     check_ratio(ratio)
-    every = torch.cat([s.flatten() for s in scores.values()])
-    count = int(ratio * every.numel())
+    every = sum(s.numel() for s in scores.values())
+    count = int(ratio * every)
     if count == 0:
-        raise ConceptReviveError(f"ratio {ratio} selects none of {every.numel()} weights: raise it")
-    least = every.kthvalue(every.numel() - count + 1).values
-    mask = every > least
-    equal = (every == least).nonzero().flatten()
-    mask[equal[: count - int(mask.sum())]] = True
-    mask &= every > 0
+        raise ConceptReviveError(f"ratio {ratio} selects none of {every} weights: raise it")
+    return highest(scores, count)
+
+
+def highest(
+    scores: Mapping[str, Float[Tensor, "rows columns"]], count: int
+) -> dict[str, Bool[Tensor, "rows columns"]]:
+    """The `count` highest scores of all layers together, as `top_masks`; none of `count` 0."""
+    every = torch.cat([s.flatten() for s in scores.values()])
+    mask = torch.zeros_like(every, dtype=torch.bool)
+    if count:
+        least = every.kthvalue(every.numel() - count + 1).values
+        mask = every > least
+        equal = (every == least).nonzero().flatten()
+        mask[equal[: count - int(mask.sum())]] = True
+        mask &= every > 0
     parts = torch.split(mask, [s.numel() for s in scores.values()])
     return {n: p.view(s.shape).clone() for (n, s), p in zip(scores.items(), parts, strict=True)}

@@ -70,8 +70,9 @@ def locate_salun(
         concept: see `get_concept`.
         ratio: share of all weights of the chosen layers, ranked together; exactly ⌊ratio · count⌋
             are found.
-        layers: module names of linear layers (`candidate_layers(model)` gives ConceptPrune's); None
-            takes every linear layer of the denoiser. Convolutions, biases and norms are left out.
+        layers: module names of linear or convolutional layers (`candidate_layers(model)` gives
+            ConceptPrune's, `all_matrices(model)` every one); None takes every linear layer of the
+            denoiser. Biases and norms cannot be chosen.
         pictures: how many the model draws from the target prompts, or your own, each as (picture,
             prompt).
         guidance: g of (1 + g) · ε(prompt) − g · ε(no prompt), whose error is the loss; 0 takes
@@ -115,10 +116,26 @@ def salun_masks(
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, Bool[Tensor, "rows columns"]]:
     """`locate_salun`'s masks, from pictures that are there already."""
+    scores = salun_scores(
+        predictor, shown, guidance=guidance, seed=seed, batch_size=batch_size, progress=progress
+    )
+    return top_masks(scores, ratio)
+
+
+def salun_scores(
+    predictor: NoisePredictor,
+    shown: Examples,
+    *,
+    guidance: float,
+    seed: int,
+    batch_size: int = 8,
+    progress: Callable[[int], object] | None = None,
+) -> Weights:
+    """|Σ ∂L/∂W| of every weight: masks of all ratios are cut from it."""
     batches = predictor.batches(shown, batch_size, generator(seed, NOISE))
     losses = predictor.summed_losses(batches, guidance, progress)
     sums = summed_gradients(predictor.weights, losses)
-    return top_masks({n: s.abs() for n, s in sums.items()}, ratio)
+    return {n: s.abs() for n, s in sums.items()}
 
 
 def unlearn_salun(

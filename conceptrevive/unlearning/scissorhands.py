@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from conceptrevive.concepts.concept import Concept
@@ -18,29 +17,13 @@ from conceptrevive.models.precision import How, applied
 from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.weights import Weights
 from conceptrevive.unlearning.denoising import NoisePredictor, check_guidance
-from conceptrevive.unlearning.draws import (
-    NOISE,
-    REINITIALISATION,
-    TRAINING,
-    check_draws,
-    generator,
-)
-from conceptrevive.unlearning.examples import (
-    COUNT,
-    Examples,
-    Pictures,
-    concept_examples,
-    retained_examples,
-)
-from conceptrevive.unlearning.gradients import (
-    check_ratio,
-    gradients,
-    summed_gradients,
-    top_masks,
-)
+from conceptrevive.unlearning.draws import REINITIALISATION, TRAINING, check_draws, generator
+from conceptrevive.unlearning.examples import COUNT, Pictures, concept_examples, retained_examples
+from conceptrevive.unlearning.gradients import check_ratio, gradients
 from conceptrevive.unlearning.masks import MaskSet
 from conceptrevive.unlearning.prompts import check_prompts
 from conceptrevive.unlearning.repair import chosen_masks, projected, reinitialised
+from conceptrevive.unlearning.snip import scissorhands_masks
 from conceptrevive.unlearning.training import (
     check_training,
     expect_weight,
@@ -106,35 +89,6 @@ def locate_scissorhands(
     return MaskSet(
         found, concept=concept.name, seed=int(seed), sampling=str(How()), method="scissorhands"
     )
-
-
-def scissorhands_masks(
-    predictor: NoisePredictor,
-    shown: Examples,
-    *,
-    ratio: float,
-    draws: int = 10,
-    as_released: bool = False,
-    guidance: float,
-    seed: int,
-    batch_size: int,
-    progress: Callable[[int], object] | None = None,
-) -> dict[str, Bool[Tensor, "rows columns"]]:
-    """`locate_scissorhands`' masks, from pictures that are there already."""
-    first = shown.batch(0, batch_size if as_released else batch_size * draws)
-    taken = first.batch(0, batch_size * draws)
-    batches = predictor.batches(taken, batch_size, generator(seed, NOISE))
-    losses = predictor.summed_losses(batches, guidance, progress)
-    sums = summed_gradients(predictor.weights, losses, absolute=True)
-    return top_masks(snip_scores(predictor.weights, sums), ratio)
-
-
-def snip_scores(
-    weights: Mapping[str, Float[Tensor, "rows columns"]],
-    gradients: Mapping[str, Float[Tensor, "rows columns"]],
-) -> Weights:
-    """|W| · Σ |∂L/∂W|, the connection sensitivity of each weight (Lee et al. 2019)."""
-    return {n: weights[n].float().abs() * g for n, g in gradients.items()}
 
 
 def unlearn_scissorhands(

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import conceptrevive as cr
 from conceptrevive.cli import main
@@ -38,6 +40,24 @@ def test_other_methods_write_masks_of_the_chosen_layers(
     assert (told["method"], masks.method) == ("salun", "salun")
     assert len(masks) > 2 and all(name.endswith("attn2.to_v") for name in masks)
     assert told["pruned"] == int(0.1 * sum(m.numel() for m in masks.values()))
+
+
+def test_convolutions_are_located_and_pruned_in_a_file(tiny_folder, concept_file, tmp_path, capsys):
+    out, pruned = tmp_path / "masks.safetensors", tmp_path / "pruned"
+    more = ("--method", "scissorhands", "--ratio", "0.1", "--layers", "*resnets*.conv?")
+    assert main(argv(tiny_folder, concept_file, out, *more)) == 0
+    assert main(["prune", str(tiny_folder), "--masks", str(out), "--out", str(pruned)]) == 0
+    capsys.readouterr()
+    masks = cr.MaskSet.load(out)
+    before, after = (
+        load_file(folder / "unet/diffusion_pytorch_model.safetensors")
+        for folder in (tiny_folder, pruned)
+    )
+    zeroed = {n: (after[n] == 0) & (w != 0) for n, w in before.items()}
+    assert sum(int(z.sum()) for z in zeroed.values()) == masks.count > 0
+    for name, mask in masks.items():
+        assert after[f"{name}.weight"].ndim == 4
+        assert torch.equal(zeroed[f"{name}.weight"].flatten(1), mask)
 
 
 @pytest.mark.parametrize(

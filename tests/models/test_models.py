@@ -188,7 +188,7 @@ def test_named_layers_and_patterns(tiny):
     }
 
 
-@pytest.mark.parametrize("name", ["nowhere.ff.net.2", "conv_in", ONE + ".weight"])
+@pytest.mark.parametrize("name", ["nowhere.ff.net.2", "conv_norm_out", ONE + ".weight"])
 def test_unknown_layers(tiny, name):
     message = f"the model has no linear layer named '{name}': were these masks located on another"
     with pytest.raises(cr.ConceptReviveError, match=message):

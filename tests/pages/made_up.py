@@ -13,6 +13,7 @@ from conceptrevive.experiments.reproduction.plan import Plan
 from conceptrevive.experiments.reproduction.profiles import LAPTOP, Profile
 from conceptrevive.experiments.reproduction.study import Study, entries, pooled
 from conceptrevive.intervals import wilson
+from conceptrevive.models.matrices import GROUPS
 
 VERSIONS = {"conceptrevive": "0", "torch": "2", "diffusers": "0.42", "commit": "0123456789ab"}
 MADE = {"seed": 0, "command": "c", "versions": VERSIONS, "device": "cpu", "threads": 1, "date": "d"}
@@ -55,6 +56,10 @@ def found(cell, profile):
         return {"wording": [{"prompt": "a | `b", "from": "a road", "score": 0.8, "random": 0.1}]}
     if cell.experiment == "unsafe":
         return {"counts": []}
+    if cell.experiment == "locators" and "locator" in cell.settings:
+        told = {"located": 7000, "share_by_group": dict.fromkeys(GROUPS, 0.2)}
+        trained = {"selected": 70, "reinitialised": 60, "changed": 50, "training_seconds": 9.0}
+        return told | trained if "full" in cell.recipe else told
     if cell.experiment == "cost":
         return {"step_seconds": 0.5, "step_seconds_range": [0.4, 0.7], "peak_mib": 12.0}
     return {}

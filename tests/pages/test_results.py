@@ -10,6 +10,7 @@ from conceptrevive.experiments.reproduction.catalogue import EXPERIMENTS
 from conceptrevive.experiments.reproduction.claims import CLAIMS
 from conceptrevive.experiments.reproduction.scorecard import Scorecard, scorecard
 from pages import experiment_figures, experiments
+from pages import experiment_sections as sections
 from pages import scorecard as cards
 from pages.experiment_tables import by_concept, fold, mean_of, pooled, provenance
 from pages.tables import ROOT, difference
@@ -109,6 +110,16 @@ def test_pooled_rows_are_the_studys():
     )
     assert rows[2].endswith("|  |") and len(rows) == 4
     assert pooled(replace(study, pooled={})) == ""
+
+
+def test_other_locators_are_shown_first_and_the_rest_is_folded():
+    text = sections.locators(study_of("locators"))
+    seen = outside_folds(text)
+    assert "| SalUn revived |" in seen and "| Forget-It-All pruned |" in seen
+    assert "random" not in seen and "full" not in seen
+    assert "full methods (6 concepts)" in text and "| Scissorhands full, revived |" in text
+    assert "| largest magnitudes | 7,000 | 0.20 | 0.20 | 0.20 | 0.20 | 0.20 |" in text
+    assert "| SalUn full | 70 [70, 70] | 60 [60, 60] |" in text.replace(".0", "")
 
 
 def test_concepts_are_folded_with_their_n():

@@ -22,6 +22,7 @@ LAYERS = (
     "mid_block.attentions.0.transformer_blocks.0.ff.net.2",
     "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_v",
     "time_embedding.linear_1",
+    "conv_out",
 )
 
 
@@ -57,10 +58,10 @@ class Literal:
         if guidance:
             out = (1 + guidance) * out - guidance * self.predict(noisy, t, "")
         ((out - noise) ** 2).mean().backward()
-        return {n: self.unet.get_submodule(n).weight.grad.double().clone() for n in self.layers}
+        return {n: self.unet.get_submodule(n).weight.grad.double().flatten(1) for n in self.layers}
 
     def weight(self, name):
-        return self.unet.get_submodule(name).weight.detach().double()
+        return self.unet.get_submodule(name).weight.detach().double().flatten(1)
 
 
 def highest(scores, ratio):

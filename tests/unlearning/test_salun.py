@@ -92,7 +92,7 @@ def test_every_linear_layer_unless_told(tiny):
         ({"batch_size": 0}, "batch_size is 0: it must be at least 1"),
         ({"layers": []}, "layers has no names: give some, or None for every linear layer"),
         ({"layers": "mid"}, "names is the string 'mid': give a list of module names"),
-        ({"layers": ["conv_in"]}, "the model has no linear layer named 'conv_in'"),
+        ({"layers": ["conv_norm_out"]}, "the model has no linear layer named 'conv_norm_out'"),
         ({"pictures": 0}, "pictures is 0: draw at least one"),
         ({"pictures": 1.5}, "pictures is a float: give a whole number"),
         ({"pictures": []}, "pictures is empty: give at least one, with its prompt"),

@@ -11,7 +11,7 @@ import conceptrevive as cr
 from conceptrevive.unlearning.denoising import NoisePredictor
 from conceptrevive.unlearning.draws import NOISE, generator
 from conceptrevive.unlearning.examples import concept_examples
-from conceptrevive.unlearning.scissorhands import snip_scores
+from conceptrevive.unlearning.snip import snip_scores
 from tests.unlearning.literal import CONCEPT, LAYERS, Literal, highest
 
 pytestmark = pytest.mark.usefixtures("one_thread")

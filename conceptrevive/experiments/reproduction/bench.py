@@ -166,9 +166,13 @@ class Bench:
         objects = tuple(OBJECTS if self.preset == "pocket" else IMAGENET_OBJECTS)
         return objects.index(name) if name in objects else 0
 
-    def draw(self, cell: Cell, recipe: Recipe) -> Found:
-        """Pictures of the concept, and of the others, with the weights of a recipe."""
-        erased, concept = self.erased_of(cell), self.asked(cell)
+    def draw(self, cell: Cell, recipe: Recipe, erased: Erased | None = None) -> Found:
+        """Pictures of the concept, and of the others, with the weights of a recipe.
+
+        Args:
+            erased: what the recipe starts from; None takes ConceptPrune's, see `erased_of`.
+        """
+        erased, concept = erased or self.erased_of(cell), self.asked(cell)
         weights = recipe.make(erased)
         show = range(min(int(str(cell.settings["shown"])), cell.n))
         mine = self.lab.erased(concept, weights, cell.n, cell.seed, show)

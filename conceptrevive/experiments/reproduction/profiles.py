@@ -20,6 +20,9 @@ class Profile:
         bits: of Quant Recover. top_k: the shares of signs kept (K).
         sigmas: σ_M in units of σ_U. absolute: σ_M in units of the weights.
         together: how many concepts are pruned at once.
+        located: how many concepts have the controls and the full methods beside other locators.
+        examples: pictures of a concept, and of the rest, that gradients are taken on.
+        training: most steps of a full method.
         locating_seeds: how many times a concept is located anew. phrasings: how many.
         asked: pictures a phrasing and locating seed.
         scales: factors of the denoising steps and of the guidance.
@@ -38,6 +41,9 @@ class Profile:
     sigmas: tuple[float, ...]
     absolute: tuple[float, ...]
     together: tuple[int, ...]
+    located: int
+    examples: int
+    training: int
     locating_seeds: int
     phrasings: int
     asked: int
@@ -63,6 +69,9 @@ SMOKE = Profile(
     sigmas=(0.25,),
     absolute=(0.01,),
     together=(2,),
+    located=1,
+    examples=2,
+    training=1,
     locating_seeds=2,
     phrasings=2,
     asked=1,
@@ -86,6 +95,9 @@ LAPTOP = Profile(
     sigmas=(0.1, 0.25, 0.5, 1.0),
     absolute=(0.01,),
     together=(2, 4, 6),
+    located=6,
+    examples=32,
+    training=30,
     locating_seeds=5,
     phrasings=5,
     asked=4,
@@ -109,6 +121,9 @@ PAPER = Profile(
     sigmas=(0.1, 0.25, 0.5, 1.0),
     absolute=(0.001, 0.005, 0.01, 0.05, 0.1),
     together=(2, 4, 6),
+    located=6,
+    examples=800,
+    training=600,
     locating_seeds=5,
     phrasings=5,
     asked=100,

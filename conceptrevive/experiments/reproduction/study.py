@@ -117,8 +117,18 @@ class Study:
 
 def entries(results: Sequence[Result]) -> tuple[Entry, ...]:
     """The published form of results, each paired with the pruned model's of the same settings."""
-    pruned = {_condition(r): r for r in results if r.cell.recipe == PRUNED}
+    pruned = _pruned(results)
     return tuple(_entry(r, pruned.get(_condition(r))) for r in results)
+
+
+def _pruned(results: Sequence[Result]) -> dict[str, Result]:
+    """What others are paired with, by condition: "pruned", or "LOCATOR pruned"."""
+    return {_condition(r): r for r in results if _is_pruned(r)}
+
+
+def _is_pruned(result: Result) -> bool:
+    recipe = result.cell.recipe
+    return recipe == PRUNED or recipe.endswith(f" {PRUNED}")
 
 
 def _entry(result: Result, pruned: Result | None) -> Entry:
@@ -161,6 +171,7 @@ def pooled(results: Sequence[Result], bench: Bench) -> dict[str, Pooled]:
     The intervals are those of the pictures, for these very concepts; they say nothing about others.
     """
     by_row = {(r.cell.recipe, r.cell.concept): r for r in results if r.outcomes}
+    pruned = _pruned(results)
     out = {}
     for recipe in dict.fromkeys(recipe for recipe, _ in by_row):
         mine = [r for (name, _), r in by_row.items() if name == recipe]
@@ -168,8 +179,8 @@ def pooled(results: Sequence[Result], bench: Bench) -> dict[str, Pooled]:
         for kind in mine[0].outcomes:
             right = [x for r in mine for x in r.outcomes[kind]]
             rates[kind] = Rate.of(right).value
-            if recipe not in (ORIGINAL, PRUNED):
-                base = [by_row[PRUNED, r.cell.concept] for r in mine]
+            if recipe != ORIGINAL and not _is_pruned(mine[0]):
+                base = [pruned[_condition(r)] for r in mine]
                 before = [x for r in base for x in r.outcomes[kind]]
                 shared = None
                 if kind == "retained":
