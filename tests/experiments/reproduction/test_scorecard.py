@@ -22,6 +22,7 @@ from conceptrevive.experiments.reproduction.contrasts import (
     pictures,
     summarised,
 )
+from conceptrevive.experiments.reproduction.profiles import LAPTOP
 from conceptrevive.experiments.reproduction.scorecard import Scorecard, read_studies, scorecard
 from conceptrevive.intervals import paired_difference
 from tests.pages.made_up import study_of
@@ -122,13 +123,14 @@ def test_equal_weights_differ_by_exactly_0_and_decide_nothing():
 
 
 def test_a_picture_that_concepts_share_is_one_draw():
-    study = study_of("objects")
-    found = pictures("neuron max 0.6", "pruned", "retained")(study)
-    own = pictures("neuron max 0.6", "pruned")(study)
+    few = replace(LAPTOP, top_k=(0.6,), bits=(4,), retained=8)
+    apart = pictures("neuron max 0.6", "pruned", "retained")(study_of("objects", few))
+    assert apart.n == 12 * 8  # each concept looks at others of its own
+    many = replace(few, retained=400)  # more than there are: they meet again
+    together = pictures("neuron max 0.6", "pruned", "retained")(study_of("objects", many))
+    assert together.n < 12 * 400
+    own = pictures("neuron max 0.6", "pruned")(study_of("objects", few))
     assert own.n == 12 * 16
-    shown = {digits for e in study.entries if (digits := e.outcomes.get("retained"))}
-    assert shown and found.n < 12 * 8
-    assert found.interval[1] - found.interval[0] > own.interval[1] - own.interval[0]
 
 
 def test_concepts_as_draws_by_hand():
