@@ -1,4 +1,4 @@
-"""The install cell, in a clean environment with the newest libraries: as a reader in Colab runs it."""
+"""The install cell in a clean environment with the newest libraries, as in Colab."""
 
 from __future__ import annotations
 
