@@ -103,7 +103,7 @@ def accuracy(groups: Mapping[str, Sequence[Difference]], bins: np.ndarray, name:
     """Signs right by fifths of magnitude, and stated probability against what came true.
 
     Args:
-        groups: label → mean and interval of each fifth. bins: (claims, 2): stated, and lower.
+        groups: label → mean and interval of each fifth. bins: (claims, 2): stated, and right.
     """
     _, (upper, lower) = plt.subplots(2, 1, figsize=(WIDTH, 7))
     for (label, told), colour, style, shift in zip(
@@ -114,14 +114,15 @@ def accuracy(groups: Mapping[str, Sequence[Difference]], bins: np.ndarray, name:
         spread = np.abs(np.array([b for _, b in told]).T - values)
         upper.errorbar(x, values, spread, fmt=style, color=PALETTE[colour], label=label, capsize=3)
     upper.axhline(0.5, color="0.4", lw=1, ls="--")
-    upper.set(xlabel="fifth of magnitude, smallest to largest", ylabel="signs right", ylim=(0.4, 1.02))
+    upper.set(xlabel="fifth of magnitude, smallest to largest", ylim=(0.4, 1.02))
     upper.set_xticks(range(1, 6))
     upper.legend(loc="upper left")
     lower.plot([0.5, 1], [0.5, 1], color="0.4", lw=1, ls="--", label="as stated")
     lower.plot(*bins.T, "o-", color=PALETTE["revived"], label="conditional")
-    lower.set(xlabel="probability stated", ylabel="signs right", xlim=(0.48, 1.02), ylim=(0.4, 1.02))
+    lower.set(xlabel="probability stated", xlim=(0.48, 1.02), ylim=(0.4, 1.02))
     lower.legend(loc="upper left")
     for ax in (upper, lower):
+        ax.set_ylabel("signs right")
         ax.yaxis.set_major_formatter(PercentFormatter(1))
         ax.grid()
     return save(name)

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 from conceptrevive.experiments.reproduction.scorecard import Verdict
 
-FEW = (
-    "At this size a cell looks at eight pictures of others, nearly the same for all concepts, so "
-    "that few are drawn independently. Differences of less than about 0.2 cannot be seen, and the "
-    "paper's is {}. The phenomenon's table in the model card looks at more."
-)
 UNDECIDED: Verdict = "not decided"
+SPARED = (
+    "The paper's pruning costs the other concepts 0.13. This model's hardly touches them (the "
+    "model card's table has more pictures of them)"
+)
+NOTHING = SPARED + ", so there is next to nothing to bring back."
 
 WHY: dict[tuple[str, Verdict], str] = {
-    ("spared", UNDECIDED): FEW.format("0.13"),
-    ("others, quantised", UNDECIDED): FEW.format("0.01"),
-    ("others, sample", UNDECIDED): FEW.format("0.03"),
-    ("others, average", UNDECIDED): FEW.format("0.04"),
-    ("others, max", UNDECIDED): FEW.format("0.11"),
+    ("spared", UNDECIDED): SPARED + ", which so few pictures cannot tell from nothing.",
+    ("others, quantised", UNDECIDED): (
+        "The paper's difference is 0.01, which takes thousands of pictures to tell from nothing."
+    ),
+    ("others, sample", UNDECIDED): NOTHING,
+    ("others, average", UNDECIDED): NOTHING,
+    ("others, max", UNDECIDED): NOTHING,
+    ("quantising", UNDECIDED): (
+        "Rounding keeps an exact zero: there is no revival to be found. The paper's 0.04 is what "
+        "rounding all other weights does, and here there are too few pictures to see as little."
+    ),
 }
