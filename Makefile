@@ -14,7 +14,7 @@ FULL := .venv/.full
 BOOK := build/book
 NOTEBOOKS := build/notebooks.stamp
 BROWSER := .browser
-SOURCES := $(wildcard notebooks/*.py notebooks/*.ipynb) $(shell find conceptrevive -name "*.py") $(shell find conceptrevive/assets -type f 2>/dev/null)
+SOURCES := $(wildcard notebooks/*.py notebooks/*.ipynb) $(shell find conceptrevive -name "*.py") $(shell find conceptrevive/assets -type f 2>/dev/null) $(shell find results -name "*.json" -not -path "results/smoke/*")
 
 # What is measured is shared by processes of one thread each; give as many as there are GPUs, if
 # there are some. By --multi_gpu accelerate starts several, on a processor too.

@@ -85,6 +85,26 @@ def test_without_a_kernel_every_combination_is_drawn(monkeypatch):
     assert shown._repr_html_().count("<label") == 2
 
 
+def test_under_a_kernel_the_same_figure_offers_finer_values(monkeypatch):
+    from IPython.core import getipython
+
+    monkeypatch.delenv(moving.STATIC, raising=False)
+    monkeypatch.setattr(getipython, "get_ipython", lambda: type("Shell", (), {"kernel": 1})())
+    asked = []
+
+    def draw(sigma, k):
+        asked.append((sigma, k))
+        return Image.new("RGB", (4, 4))
+
+    box = explore(draw, "x", {"sigma": [0.5, 1.0], "k": [3]}, live={"sigma": [0.5, 0.75, 1.0]})
+    sigma, k = box.children[:2]
+    assert [label for label, _ in sigma.options] == ["0.5", "0.75", "1"]
+    assert k.options == (("3", 3),)
+    sigma.value = 0.75
+    box.update()
+    assert asked[-1] == (0.75, 3)
+
+
 def test_tiles_lie_row_by_row():
     sheet = tiled([*pictures(), *pictures()], columns=3, scale=2, gap=2)
     assert sheet.size == (3 * 32 + 4, 2 * 16 + 2)
