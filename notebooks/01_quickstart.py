@@ -305,7 +305,7 @@ _ = show_differences(gains, label="difference from pruned")
 # - Pruning a tenth of the candidate weights made candles rare and left other things as they were.
 # - The zeros told where the candle had been. Signs guessed from the surviving weights brought some
 #   candles back; the same places and sizes with random signs are the {term}`control`.
-# - Noise in place of zeros leaves nothing to read off. An attacker who guesses the smallest weights
+# - Noise in place of zeros leaves no zeros to read off. An attacker who guesses the smallest weights
 #   finds only some of the places.
 
 # %% [markdown]

@@ -1,0 +1,52 @@
+"""Pages load nothing from other servers, and nothing twice."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from docutils import nodes
+
+from pages.numbering import ROOT
+
+SPEC = importlib.util.spec_from_file_location("served", ROOT / "book/_ext/served.py")
+served = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(served)
+
+
+def script(filename=None, **attributes):
+    return SimpleNamespace(filename=filename, attributes=attributes)
+
+
+def test_thebe_and_doubles_are_left_out():
+    toggle = {"body": "var togglebuttonSelector = '.toggle'"}
+    given = [
+        script("book.js"),
+        script(body="const THEBE_JS_URL = 'https://unpkg.com/thebe'"),
+        script("sphinx-thebe.js"),
+        script(**toggle),
+        script(**toggle),
+        script(body="something else"),
+    ]
+    context = {"script_files": given}
+    served.without_thebe(None, "page", "page.html", context, None)
+    assert context["script_files"] == [given[0], given[3], given[5]]
+
+
+def test_the_kernel_of_live_cells_goes_and_figures_stay():
+    figure = nodes.raw("", '<div class="cr-moving"></div>', format="html")
+    kernel = nodes.raw("", '<script type="text/x-thebe-config"></script>', format="html")
+    page = nodes.section("", kernel, figure)
+    served.without_kernel(None, page, "page")
+    assert page.children == [figure]
+
+
+@pytest.mark.parametrize(
+    "extension", ["sphinx-mathjax-offline", "sphinx_sitemap", "sphinxext.opengraph"]
+)
+def test_the_book_brings_what_its_pages_need(extension):
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    assert extension in config["sphinx"]["extra_extensions"]
+    assert config["launch_buttons"]["thebe"] is False
