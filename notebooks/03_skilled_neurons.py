@@ -413,8 +413,9 @@ print(f"narrow − wide: {gain:+.2f} [{low:+.2f}, {high:+.2f}]")
 # %% [markdown]
 # The wide part erases by itself, and the larger narrow part does not. So this bus does have skilled
 # neurons, or rather skilled columns; much of what is taken besides them, because every row must give up
-# its top $k$, did nothing to erase it. It also explains how the church's mask can share so much with the
-# bus's and yet, as we shall see, not erase it: what they share is mostly narrow.
+# its top $k$, did nothing to erase it. It also tells how another concept's mask can share so much with
+# the bus's and yet, as we shall see, not erase it: what they share is mostly narrow, and of the widest
+# columns it takes few.
 #
 # ## How much to cut?
 #

@@ -131,18 +131,32 @@ def _means(concepts: Mapping[str, Row], columns: list[str]) -> list[list[str]]:
     ]
 
 
+#: Ruined pictures of other objects are often called so, see chapter 2.
+HABIT = "spider web"
+
+
 def cause(result: Table, quality: Result) -> str:
     """How well what survives zeroing every `ff.net.2` says what survives pruning."""
     names = [o for o in PAPER_OBJECTS if o in result.concepts]
+    told = [
+        f"{_rank_correlation(result, quality, chosen)}, {len(chosen)} objects"
+        for chosen in (names, [o for o in names if o != HABIT])
+    ]
+    return (
+        "\nObject by object, top-1 after pruning and top-1 with every `ff.net.2` set to zero: rank "
+        f"correlation {told[0]}; {told[1]}, without {HABIT}, which the judge often calls ruined "
+        "pictures of anything.\n"
+    )
+
+
+def _rank_correlation(result: Table, quality: Result, names: list[str]) -> str:
+    """Spearman's, with Fisher's 95 % interval."""
     zeroed = [quality["drawing"]["every_ff_zeroed_each"][o]["value"] for o in names]
     found = spearmanr([result.concepts[o].value("pruned") for o in names], zeroed)
     low, high = np.tanh(
         np.arctanh(found.statistic) + np.array([-1.96, 1.96]) / np.sqrt(len(names) - 3)
     )
-    return (
-        "\nObject by object, top-1 after pruning and top-1 with every `ff.net.2` set to zero: rank "
-        f"correlation {found.statistic:.2f} [{low:.2f}, {high:.2f}], {len(names)} objects.\n"
-    )
+    return f"{found.statistic:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def goals(result: Table, drawn: Result) -> str:
