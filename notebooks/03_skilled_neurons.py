@@ -384,9 +384,9 @@ ax.set(xlabel="margin A/B of the column", ylabel="found again", ylim=(0, 1))
 _ = ax.legend(loc="lower left")
 
 # %% [markdown]
-# So a mask is a mixture. Where the margin is small, another noise finds other weights and another
-# concept the same ones: these are columns in use for *some* object. Where it is large, the bus finds
-# them again and the church does not.
+# So a mask is a mixture. Where the margin is small, the bus from other noise finds fewer of the weights
+# again than the church does from the same noise. Where it is large, the bus finds most of them again and
+# the church does not.
 #
 # :::{admonition} Predict before you run
 # Split the bus's mask at a margin of 1.5. The wide part is smaller than the narrow one. Which of them
@@ -442,7 +442,7 @@ for key, n in counts.items():
         k, value, np.abs(ends.T - value), fmt="o-", color=colour, label=name
     )
 ax.set(xlabel="skill ratio k", ylabel="top-1 after pruning", ylim=(0, 1.03))
-ax.legend()
+ax.legend(loc="center right")
 print("church alone:", *(f"{r['pruned_each']['church']:.2f}" for r in rows))
 print(provenance_line(tried))
 
@@ -475,8 +475,8 @@ print(provenance_line(table))
 # ## A second probe: the church that stays
 #
 # The easy story is: a concept lives in its skilled neurons; cut them, and it is gone. The church was
-# located and pruned by the same rule as the bus, as many weights went, and half of the churches or
-# more are still there.
+# located and pruned by the same rule as the bus, about as many weights went, and it is drawn more often
+# than any other of the twelve.
 #
 # :::{admonition} Predict before you run
 # Now take four times the skill ratio for the church, $k = 0.4$, and in the end set **every** candidate

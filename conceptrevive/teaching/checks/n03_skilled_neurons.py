@@ -43,7 +43,7 @@ def spared_by_the_base(answer: Any, weight: Tensor, norms: Tensor, k: float = 0.
     top = scores.topk(int(k * weight.shape[1]), dim=1).indices
     truth = 1 - float((target > base)[top].float().mean())
     if abs(given - truth) < 2e-3:
-        return right("so much of the top is busy for every picture; cutting it hurts them all.")
+        return right("so much of the top is at least as busy when there is no bus.")
     if abs(given - (1 - truth)) < 2e-3:
         return wrong("that is the share that stays in the mask.")
     return wrong("count the mask with the test and without it, in the same layer and step.")
