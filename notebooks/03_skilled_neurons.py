@@ -475,8 +475,8 @@ print(provenance_line(table))
 # ## A second probe: the church that stays
 #
 # The easy story is: a concept lives in its skilled neurons; cut them, and it is gone. The church was
-# located and pruned by the same rule as the bus, about as many weights went, and it is drawn more often
-# than any other of the twelve.
+# located and pruned by the same rule as the bus, about as many weights went, and churches are still
+# drawn.
 #
 # :::{admonition} Predict before you run
 # Now take four times the skill ratio for the church, $k = 0.4$, and in the end set **every** candidate
