@@ -53,8 +53,8 @@ _BLOCKS = tuple(
 
 BUDGETS: Mapping[Preset, Mapping[Method, Budget]] = {
     "pocket": {
-        "salun": Budget(0.01, steps=30, lr=2e-4),
-        "scissorhands": Budget(0.002, steps=30, lr=2e-4),
+        "salun": Budget(0.003, steps=30, lr=2e-4),
+        "scissorhands": Budget(0.001, steps=30, lr=2e-4),
         "forget-it-all": Budget(0.1, "candidates"),
     },
     # As released, but that SalUn's share is smaller (its half, zeroed, destroys any model), and
