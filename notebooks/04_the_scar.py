@@ -25,7 +25,7 @@
 # - **Time:** 30 minutes to read, 2 minutes to run, 25 minutes for the exercises.
 # - **Hardware:** two CPU cores; no GPU.
 
-# %%
+# %% tags=["hide-input"]
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -218,8 +218,10 @@ plt.show()
 
 for kind, maps in {"pruned": truth, "random": chance}.items():
     spread = fingerprint(maps[layer])
-    rows, columns = spread["rows"], spread["columns"]
-    print(f"{kind}: variance beside chance {rows:.2f} (rows), {columns:.2f}")
+    told = ", ".join(
+        f"{line} {spread[line]:.2f}" for line in ("rows", "columns")
+    )
+    print(f"{kind}: variance over chance's: {told}")
 
 # %% [markdown]
 # ### How often is that wrong?
@@ -228,7 +230,7 @@ for kind, maps in {"pruned": truth, "random": chance}.items():
 # twenty origins, in three float formats, quantised and not, and on the pocket model pruned for eight
 # concepts at six skill ratios ({numref}`fig-the-scar-power`).
 
-# %% mystnb={"figure": {"name": "fig-the-scar-power", "caption": "Share of pruned pocket models whose zeros the audit takes for pruning, by skill ratio, with 95 % Wilson intervals; eight concepts each."}, "image": {"alt": "Six rows, one a skill ratio from 0.005 to 0.2, with a dot and an interval each: three quarters at the smallest ratio, all at the others. The intervals are wide."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-the-scar-power", "caption": "Share of pruned pocket models whose zeros the audit takes for pruning, by skill ratio, with 95 % Wilson intervals; eight concepts each."}, "image": {"alt": "Six rows, one a skill ratio from 0.005 to 0.2, with a dot and an interval each: three quarters at the smallest ratio, all at the others. The intervals are wide."}}
 rates = published_json("audit/rates")
 halves = [rates["false_positives"][half] for half in ("set", "report")]
 n_clean = sum(half["checkpoints"]["n"] for half in halves)
@@ -343,7 +345,7 @@ plt.show()
 # same?
 # :::
 
-# %%
+# %% tags=["hide-input"]
 candle = pruned["candle"]
 formats = {
     "float32": candle,
@@ -430,7 +432,7 @@ pd.DataFrame.from_dict(rows, orient="index").round(2)
 # Which of the files will it miss?
 # :::
 
-# %%
+# %% tags=["hide-input"]
 rows = {}
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder, "model.safetensors")

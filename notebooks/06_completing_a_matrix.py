@@ -24,7 +24,7 @@
 # - **Time:** 35 minutes to read, 1 minute to run, 45 minutes for the exercises.
 # - **Hardware:** two CPU cores; no GPU.
 
-# %%
+# %% tags=["hide-input"]
 import warnings
 
 import matplotlib.pyplot as plt
@@ -90,7 +90,7 @@ def sign_share(estimate, truth, missing):
 # it?
 # :::
 
-# %% mystnb={"figure": {"name": "fig-completing-a-matrix-smallest", "caption": "The nuclear norm of the 2×2 matrix against its missing entry. It is not least where the rank is 1."}, "image": {"alt": "Curve of the nuclear norm over x from -2 to 6, falling to its minimum at x = 1 and rising from there, with a kink at x = 4, where the matrix has rank 1."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-completing-a-matrix-smallest", "caption": "The nuclear norm of the 2×2 matrix against its missing entry. It is not least where the rank is 1."}, "image": {"alt": "Curve of the nuclear norm over x from -2 to 6, falling to its minimum at x = 1 and rising from there, with a kink at x = 4, where the matrix has rank 1."}}
 grid = torch.linspace(-2, 6, 161).double()
 family = torch.tensor([[1.0, 2.0], [2.0, 0.0]]).double().repeat(161, 1, 1)
 family[:, 1, 1] = grid
@@ -98,7 +98,7 @@ norms = torch.linalg.svdvals(family).sum(1)
 best = norms.argmin()
 print(f"least at x = {grid[best]:.2f}")
 
-fig, ax = plt.subplots(figsize=(5.6, 2.8))
+fig, ax = plt.subplots(figsize=(5.6, 2.3))
 ax.plot(grid, norms, color=PALETTE["original"])
 for i, text in ((best, "least"), ((grid - 4).abs().argmin(), "rank 1")):
     ax.plot(grid[i], norms[i], "o", color="black")
@@ -177,7 +177,7 @@ def waves(noise, seed, rows=20, columns=60, share=0.3):
 
 def frame(truth, estimate, missing, title):
     """The truth above, the estimate below; NaN is grey."""
-    fig, axes = plt.subplots(2, 1, figsize=(5.2, 4.2))
+    fig, axes = plt.subplots(2, 1, figsize=(5.2, 2.7))
     colours = plt.get_cmap("PuOr").with_extremes(bad="0.55")
     scale = {"cmap": colours, "vmin": -2.5, "vmax": 2.5}
     for ax, value in zip(axes, (truth, estimate), strict=True):
@@ -227,7 +227,7 @@ slider_pictures(
 # The problem is convex, nothing in it is random, and there is no rank to choose. Autograd can say
 # whether the gradient is right; {numref}`fig-completing-a-matrix-descent` shows the descent on a layer.
 
-# %% mystnb={"figure": {"name": "fig-completing-a-matrix-descent", "caption": "The loop on the first layer of the pocket model, pruned for the candle. Left: the nuclear norm. Right: the share of pruned signs that are right; the dashed line is a coin."}, "image": {"alt": "Two curves over 60 sweeps. The nuclear norm falls steeply and then levels out. Sign accuracy starts at a coin's one half, rises within a few sweeps to about 0.7 and stays there."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-completing-a-matrix-descent", "caption": "The loop on the first layer of the pocket model, pruned for the candle. Left: the nuclear norm. Right: the share of pruned signs that are right; the dashed line is a coin."}, "image": {"alt": "Two curves over 60 sweeps. The nuclear norm falls steeply and then levels out. Sign accuracy starts at a coin's one half, rises within a few sweeps to about 0.7 and stays there."}}
 x = path[3].clone().requires_grad_()
 torch.linalg.svdvals(x).sum().backward()
 u, sigma, vt = torch.linalg.svd(path[3], full_matrices=False)
@@ -300,7 +300,7 @@ print("the package's estimates are these")
 # interval over the layers is Student's.
 
 
-# %%
+# %% tags=["hide-input"]
 def over_layers(values, form="+.3f"):
     """Mean of one value a layer, and its 95 % interval by Student's t."""
     n, mean = len(values), values.mean()
@@ -317,6 +317,7 @@ def layer_shares(completed, original):
     )
 
 
+# %%
 loop = cr.complete(pruned, masks, solver="paper")
 closed = cr.complete(pruned, masks, solver="conditional")
 shares = pd.DataFrame(
@@ -348,7 +349,7 @@ print(f"correlation of estimates: {torch.corrcoef(both)[0, 1]:.3f} (one layer)")
 # :::
 
 
-# %% mystnb={"figure": {"name": "fig-completing-a-matrix-probes", "caption": "Sign accuracy of the conditional solver, one dot a layer, for the trained layers and three changes to them. The dashed line is a coin."}, "image": {"alt": "Four columns of sixteen dots. As trained and with flipped columns they spread from about 0.6 to 0.87; shuffled and with coin signs all of them lie close to one half."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-completing-a-matrix-probes", "caption": "Sign accuracy of the conditional solver, one dot a layer, for the trained layers and three changes to them. The dashed line is a coin."}, "image": {"alt": "Four columns of sixteen dots. As trained and with flipped columns they spread from about 0.6 to 0.87; shuffled and with coin signs all of them lie close to one half."}}
 def coins(shape, rng):
     return torch.randint(0, 2, shape, generator=rng) * 2.0 - 1
 
@@ -366,7 +367,7 @@ def probe(kind, w, m, rng):
 
 
 rng = torch.Generator().manual_seed(RANDOM_SEED)
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(figsize=(5.6, 2.5))
 kinds = ("as trained", "shuffled", "coin signs", "flipped columns")
 for i, kind in enumerate(kinds):
     found = [probe(kind, original[n], masks[n], rng) for n in masks]
@@ -391,7 +392,7 @@ plt.show()
 # pocket model's first edition at four stages of its training.
 
 
-# %% mystnb={"figure": {"name": "fig-completing-a-matrix-noise", "caption": "The loop against noise of a given standard deviation, the pattern's being 1. Move both sliders; under a kernel they draw anew, with finer steps."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-completing-a-matrix-noise", "caption": "The loop against noise of a given standard deviation, the pattern's being 1. Move both sliders; under a kernel they draw anew, with finer steps."}}
 def drowned(noise, sweep):
     truth, holes = waves(noise, RANDOM_SEED)
     left = truth.masked_fill(holes, 0)
@@ -407,7 +408,7 @@ explore(
     live={"noise": [0.0, 0.1, 0.3, 1.0, 2.0, 3.0, 10.0, 30.0]},
 )
 
-# %%
+# %% tags=["hide-input"]
 bench = published_json("benchmarks/solvers")
 print(provenance_line(bench))
 print(f"structure: {bench['spectrum']}; four columns a row")
@@ -444,7 +445,7 @@ stages.set_index("weight decay").rename(index=lambda d: f"{d:.2f}")
 # least squares: whoever is unsure guesses small, so even a good one stays below 1.
 
 
-# %%
+# %% tags=["hide-input"]
 def random_mask(mask, rng):
     order = torch.rand(mask.shape, generator=rng).argsort(1).argsort(1)
     return order < mask.sum(1, keepdim=True)
@@ -495,7 +496,7 @@ pd.DataFrame({kind: t.mean() for kind, t in tables.items()}).round(2)
 # ({term}`magnitude prior`) repeats this until a column settles.
 
 
-# %% tags=["agrees"]
+# %% tags=["agrees", "hide-input"]
 def log_odds(mean, deviation, threshold):
     above = torch.special.log_ndtr((mean - threshold) / deviation)
     below = torch.special.log_ndtr((-mean - threshold) / deviation)
@@ -541,7 +542,7 @@ pd.DataFrame(rows, columns=heads).set_index("solver").round(3)
 # start? And of a trained *square* matrix, such as those of attention, with a tenth of its entries hidden?
 # :::
 
-# %%
+# %% tags=["hide-input"]
 empty = missing.clone()
 empty[0] = True
 others = empty.clone()

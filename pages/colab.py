@@ -145,6 +145,8 @@ def folded(cell: nbformat.NotebookNode) -> None:
     """Fold a code cell in Colab as its tags fold it in the book."""
     tags = cell.metadata.get("tags", [])
     name = next((shown for tag, shown in FOLDED.items() if tag in tags), None)
+    if "hide-input" in tags and not figure_of(cell):
+        name = "Code"
     if name:
         cell.source = f"# @title {name}\n{cell.source}"
         cell.metadata["cellView"] = "form"

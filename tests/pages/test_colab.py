@@ -88,6 +88,11 @@ def test_folded_cells_are_forms_with_a_title():
     colab.folded(cell)
     assert cell.source == "# @title Solution\nx = 1"
     assert cell.metadata["cellView"] == "form"
+    told = {"figure": {"name": "fig-one", "caption": "One."}}
+    for metadata, title in (({}, "Code"), ({"mystnb": told}, "Code of the figure")):
+        cell = nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["hide-input"], **metadata})
+        colab.folded(cell)
+        assert cell.source == f"# @title {title}\nx = 1"
     bare = nbformat.v4.new_code_cell("x = 1")
     colab.folded(bare)
     assert bare.source == "x = 1" and not bare.metadata
