@@ -27,7 +27,7 @@
 # - **Time:** 30 minutes to read, 2 minutes to run, 30 minutes for the exercises.
 # - **Hardware:** two CPU cores; no GPU.
 
-# %%
+# %% tags=["hide-cell"]
 from functools import partial
 
 import matplotlib.pyplot as plt

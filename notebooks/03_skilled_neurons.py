@@ -26,7 +26,7 @@
 # - **Time:** 30 minutes to read, 3 minutes to run, 30 minutes for the exercises.
 # - **Hardware:** two CPU cores; no GPU.
 
-# %%
+# %% tags=["hide-cell"]
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -163,11 +163,14 @@ print("norms of a layer:", tuple(norms[LAYER].shape))
 # picture, so a weight is kept only if it scores higher for the target than for the base:
 #
 # $$
-# M_{t}[i,j] = \Bigl[\, |W_{ij}| A_{t}[j] \text{ is among the top } \lfloor k \cdot 4d \rfloor
-# \text{ of row } i \,\Bigr] \wedge \Bigl[\, |W_{ij}| A_{t}[j] > |W_{ij}| B_{t}[j] \,\Bigr] .
+# \begin{aligned}
+# M_{t}[i,j] \Leftrightarrow {}
+# & |W_{ij}| A_{t}[j] \text{ in row } i\text{'s top } \lfloor k \cdot 4d \rfloor \\
+# & \text{and } |W_{ij}| A_{t}[j] > |W_{ij}| B_{t}[j] .
+# \end{aligned}
 # $$ (eq-skilled-neurons-mask)
 #
-# In the second bracket $|W_{ij}|$ cancels: whether a column passes depends on the column alone
+# In the second line $|W_{ij}|$ cancels: whether a column passes depends on the column alone
 # ({numref}`fig-skilled-neurons-columns`).
 #
 # ## Step 4: unite
@@ -200,7 +203,7 @@ print(f"the package's mask, bit for bit: {masks.count:,} weights")
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-skilled-neurons-columns", "caption": "The 512 columns of one layer at the first step: norm for target prompts against norm for base prompts. Columns above the line pass the test. Grey: nothing pruned. Colour: how many of the column's 128 weights are."}, "image": {"alt": "A cloud of dots along a rising diagonal on logarithmic axes. Most lie near the line. Dots well above the line and of large norm are dark, which means that most of their weights are pruned; dots below the line and dots of small norm are grey."}}
 target, base = norms[LAYER][:, 0]
 mask = skilled(original[LAYER], target, base, s.skill_ratio)
-fig, ax = plt.subplots(figsize=(5.6, 4))
+fig, ax = plt.subplots(figsize=(5.6, 3.2))
 count = mask.sum(0)
 ax.scatter(base[count == 0], target[count == 0], color="0.75", s=10)
 dots = ax.scatter(
@@ -281,7 +284,7 @@ def own_share(norms):
 
 
 shares = torch.stack([own_share(norms[name]) for name in ORDER])
-fig, ax = plt.subplots(figsize=(5.6, 3.6))
+fig, ax = plt.subplots(figsize=(5.6, 2.8))
 picture = ax.imshow(shares, aspect="auto", cmap="viridis", vmin=0)
 ax.axvline(s.tau - 0.5, color="white", linewidth=2)
 ax.set_xticks(range(s.steps), range(1, s.steps + 1))
@@ -317,7 +320,7 @@ for step in (0, s.tau - 1):
 # :::
 
 
-# %%
+# %% tags=["hide-input"]
 def jaccard(one, other):
     """Over all layers."""
     both = sum(int((one[n] & other[n]).sum()) for n in one)
@@ -372,7 +375,7 @@ for name, mask in masks.items():
         found[other].index_add_(0, group, both)
 
 labels = ["≤ 1.1", "–1.25", "–1.5", "–2", "–4", "> 4"]
-fig, ax = plt.subplots(figsize=(5.6, 3.2))
+fig, ax = plt.subplots(figsize=(5.6, 2.8))
 for other, colour in (("other noise", "original"), ("the church", "pruned")):
     name = "the bus, other noise" if other == "other noise" else other
     ax.plot(found[other] / size, "o-", color=PALETTE[colour], label=name)
@@ -431,7 +434,7 @@ counts = {
     "pruned": tried["images"] * len(tried["objects"]),
     "retained_pruned": tried["retained_images"] * len(tried["objects"]),
 }
-fig, ax = plt.subplots(figsize=(5.6, 3.2))
+fig, ax = plt.subplots(figsize=(5.6, 2.7))
 for key, n in counts.items():
     value = np.array([row[key] for row in rows])
     ends = np.array([cr.wilson(round(v * n), n) for v in value])
@@ -463,7 +466,8 @@ found = {
     for o in names
     for c in [table["concepts"][o]]
 }
-show_rates(found, label="top-1 after pruning")
+_, ax = plt.subplots(figsize=(5.6, 3.9))
+show_rates(found, ax, label="top-1 after pruning")
 worst = min(table["concepts"][o]["original"] for o in names)
 print(f"lowest original top-1: {worst:.2f}")
 for key in ("random_mask", "other_mask"):
@@ -485,7 +489,7 @@ print(provenance_line(table))
 #
 # [Chapter 2](02_pocket_model.ipynb) has taught us to show the judge other ruins, too.
 
-# %%
+# %% tags=["hide-input"]
 most = cr.locate(pipe, church, skill_ratio=0.4, seed=RANDOM_SEED)
 print(f"k = 0.4 prunes {most.fraction:.0%} of the candidate weights")
 LEVELS = {
