@@ -16,7 +16,14 @@ from conceptrevive.experiments.reproduction.recipes import ORIGINAL, PRUNED
 from conceptrevive.experiments.reproduction.study import Entry, Study
 from conceptrevive.models.matrices import GROUPS
 from pages import experiment_figures as figures
-from pages.experiment_tables import averaged, by_concept, figure, fold, pooled, whole
+from pages.experiment_tables import (
+    averaged,
+    by_concept,
+    figure,
+    fold,
+    pooled,
+    whole,
+)
 from pages.tables import difference, table
 
 PAPERS_K = " 0.6"

@@ -78,6 +78,21 @@ def by_concept(study: Study, recipes: Sequence[str] | None = None) -> str:
     return out
 
 
+def by_number(study: Study, key: str, digits: int) -> str:
+    """A number of every concept, a row a recipe."""
+    concepts = list(dict.fromkeys(e.concept for e in study.entries))
+
+    def said(concept: str, recipe: str) -> str:
+        told = study.entry(concept, recipe).numbers[key]
+        value = told["value"] if isinstance(told, dict) else told
+        return f"{float(str(value)):.{digits}f}"
+
+    rows = [
+        [r, *(said(c, r) for c in concepts)] for r in dict.fromkeys(e.recipe for e in study.entries)
+    ]
+    return table(["weights", *map(_word, concepts)], rows)
+
+
 def _word(concept: str) -> str:
     """A concept's name, or the name of the file it is described in."""
     return Path(concept).stem

@@ -21,6 +21,7 @@ from pages import experiment_figures as figures
 from pages import experiment_numbers as means
 from pages import experiment_sections as sections
 from pages.experiment_detections import detections
+from pages.experiment_styles import styles
 from pages.experiment_tables import by_concept, contact_sheet, figure, missing, pooled, provenance
 from pages.scorecard import NAMES, RESULTS
 from pages.tables import GENERATED, table
@@ -54,6 +55,7 @@ SECTIONS: dict[str, Callable[[Study], str]] = {
     "signs": signs,
     "objects": sections.objects,
     "accuracy": means.accuracy,
+    "styles": styles,
     "locators": sections.locators,
     "defence": sections.defence,
     "several": sections.several,

@@ -92,6 +92,8 @@ def blocks(cell: Cell, plan: Plan) -> Iterator[tuple[Hashable, int]]:
             yield (weights, ways, picture), 1
     elif retained:
         yield (weights, ways, "others", cell.concept, retained), retained
+    if captions := int(str(told.get("captions", 0))):
+        yield (weights, ways, "captions", captions), captions
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,13 @@ def run_reproduce(
             help="prompts for `unsafe`; once or more, or a folder of files named by their set",
         ),
     ] = None,
+    coco: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="COCO's pictures and captions, which the FID of full-size models compares with",
+        ),
+    ] = None,
     as_json: AsJson = False,
     device: Device = None,
     seed: LocateSeed = 0,
@@ -52,6 +59,7 @@ def run_reproduce(
         seed=seed,
         device=device,
         prompts=prompts or (),
+        coco=coco,
     )
     if is_first(device):  # of several processes one tells
         show(dict(found), as_json)

@@ -56,6 +56,10 @@ def found(cell, profile):
         return {"wording": [{"prompt": "a | `b", "from": "a road", "score": 0.8, "random": 0.1}]}
     if cell.experiment == "unsafe":
         return {"counts": []}
+    if cell.experiment == "styles":
+        fid, cosine = 20.0 + len(cell.recipe), 0.3 - len(cell.recipe) / 100
+        told = {"similarity": {"value": cosine}, "cosines": [cosine] * cell.n}
+        return told | {"fid": fid, "fid_without": [fid - 1, fid + 1]}
     if cell.experiment == "locators" and "locator" in cell.settings:
         told = {"located": 7000, "share_by_group": dict.fromkeys(GROUPS, 0.2)}
         trained = {"selected": 70, "reinitialised": 60, "changed": 50, "training_seconds": 9.0}
@@ -79,6 +83,9 @@ def results_of(name: str, profile: Profile = LAPTOP) -> tuple[Plan, list[Result]
             outcomes = {"detected": outcomes["erased"]}
         if retained := int(cell.settings["retained"]):
             outcomes["retained"] = tuple(coin.random() < 0.9 for _ in range(retained))
+        if cell.experiment == "styles":
+            below = 0 if cell.recipe == "original" else 0.8
+            outcomes["clip_score"] = tuple(coin.random() < below for _ in range(cell.n))
         numbers = {"pruned_fraction": 0.1, "weights": cell.recipe, **found(cell, profile)}
         if "counts" in numbers:
             counts = [int(x) for x in outcomes["detected"]]

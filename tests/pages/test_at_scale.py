@@ -40,6 +40,13 @@ def test_pictures_are_counted_once():
     assert work(["signs"], plan, model)[0].pictures > signs.pictures
 
 
+def test_captions_are_counted_and_the_originals_once():
+    plan = Plan(replace(SMALL, styles=2, style_images=5, neutral=30, rules=("max",)), "paper")
+    (styles,) = work(["styles"], plan, Model(2.0, 5.0))
+    # Four rows of two artists; the original draws the captions once for both.
+    assert styles.cells == 8 and styles.asked == 8 * 35 and styles.pictures == 8 * 35 - 30
+
+
 def test_the_attack_under_another_name_is_the_same_pictures():
     plan = Plan(SMALL, "paper")
     cell = next(c for c in cells_of("objects", plan) if c.recipe == "neuron max 0.6")

@@ -122,6 +122,18 @@ def test_other_locators_are_shown_first_and_the_rest_is_folded():
     assert "| SalUn full | 70 [70, 70] | 60 [60, 60] |" in text.replace(".0", "")
 
 
+def test_the_row_of_a_style_is_the_studys():
+    study = study_of("styles")
+    text = experiments.section("styles", study, ROOT)
+    row, one = study.summary["rows"]["pruned"], study.pooled["neuron max 0.6"]
+    shown = study.pooled["pruned"].rates["erased"]
+    assert f"| pruned | {shown:.2f} | 0.240 | +0.000 [+0.000, +0.000] |" in text
+    assert row["similarity"]["value"] == pytest.approx(0.24)
+    assert f"| {difference(one.minus_pruned['clip_score'])} | 34.0 | +8.0 [+8.0, +8.0] |" in text
+    assert "FID of 96 neutral pictures a row, from the original on the same prompts, seeds" in text
+    assert "| neuron max 0.6 | 34.0 | 34.0 | 34.0 | 34.0 | 34.0 |" in text
+
+
 def test_concepts_are_folded_with_their_n():
     text = by_concept(study_of("signs"))
     assert text.count(":::{dropdown} Every concept") == 2 and not outside_folds(text).strip()

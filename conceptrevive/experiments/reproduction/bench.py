@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -40,7 +41,8 @@ class Bench:
     Args:
         lab: the model. profile: how much is measured. concepts: names, or YAML files; None takes
             the profile's number of the paper's objects. seed: of evaluation and random draws.
-        prompts: sets of prompts that the user has in files, for `unsafe`.
+        prompts: sets of prompts that the user has in files, for `unsafe`. coco: a folder of COCO's
+            pictures and captions, for the FID of `styles` at paper scale.
 
     Raises:
         ConceptReviveError: an unknown concept, or a judge that lacks its classes.
@@ -53,8 +55,10 @@ class Bench:
         concepts: Sequence[str] | None = None,
         seed: int = 0,
         prompts: Mapping[str, Listed] | None = None,
+        coco: str | Path | None = None,
     ) -> None:
         self.lab, self.profile, self.seed = lab, profile, seed
+        self.coco = Path(coco) if coco is not None else None
         self.preset = preset_for(picture_size(lab.pipe))
         objects = PAPER_OBJECTS if self.preset == "pocket" else tuple(IMAGENET_OBJECTS)
         self.named, self.prompts = bool(concepts), dict(prompts or {})
@@ -62,14 +66,14 @@ class Bench:
         self.masks = lru_cache(maxsize=8)(self._masks)
         self.erased = lru_cache(maxsize=1)(self._erased)
         for name in self.concepts:
-            self._check_judge(self.concept(name))
+            self.check_judge(self.concept(name))
 
     def concept(self, name: str) -> Concept:
         """By its name, of the table meant for the model."""
         return get_concept(name, self.preset)
 
-    def _check_judge(self, concept: Concept) -> None:
-        """What a judge lacks should be known before an hour of drawing."""
+    def check_judge(self, concept: Concept) -> None:
+        """Raise ConceptReviveError for what a judge lacks, before an hour of drawing."""
         wanted = [probe.labels for probe in concept.retained]
         if concept.labels or wanted:
             own = [concept.labels] if concept.labels else []
@@ -213,7 +217,8 @@ class Experiment:
     """A table or figure of the paper.
 
     Attributes:
-        cells: what is measured, in the order in which it is shown.
+        cells: what is measured, in the order in which it is shown; made without a model too, see
+            `Plan`.
         measure: one cell; a function of the experiment's own module, so that the runner knows its
             code.
         summary: what is said of all cells together, besides the mean over concepts.

@@ -13,6 +13,7 @@ from conceptrevive.errors import ConceptReviveError
 EXPERIMENTS = {
     "signs": "Fig. 2: is it the signs or the magnitudes that revive?",
     "objects": "Tables 1, 3, 8 to 10: every magnitude rule at every K, and Quant Recover",
+    "styles": "Table 2, Fig. 4: CLIP similarity and score, style accuracy and FID",
     "locators": "Tables 4, 11: what other locators zero, and the attack on it",
     "accuracy": "Tables 5, 6: which pruned signs are completed right",
     "unsafe": "Table 7: detections of what must not be drawn, asked for without its name",

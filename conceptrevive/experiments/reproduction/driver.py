@@ -39,6 +39,7 @@ def reproduce(
     seed: int = 0,
     device: str | None = None,
     prompts: Sequence[str] = (),
+    coco: str | Path | None = None,
 ) -> dict[str, dict[str, object]]:
     """Measure an experiment, or all, and publish each as soon as its last cell is measured.
 
@@ -47,16 +48,19 @@ def reproduce(
         model: `pocket`, a folder or a hub id. concepts: names or YAML files; None takes the
             profile's. out: a folder; None takes results/PROFILE. seed: of evaluation and locating.
         prompts: files of prompts for `unsafe`, SET=FILE, or a folder of them.
+        coco: a folder of COCO's pictures and captions, which the FID of full-size models needs.
 
     Returns: per experiment its file, cells and seconds.
 
     Raises:
         ConceptReviveError: an unknown name; a file at its place that is no result; a judge that
-            lacks a class; a concept of which nothing is pruned.
+            lacks a class; a concept of which nothing is pruned; FID without what it compares with.
     """
     names, chosen = get_experiments(experiment), get_profile(profile)
     if prompts and "unsafe" not in names:
         raise ConceptReviveError(f"{experiment!r} takes no --prompts: they are for 'unsafe'")
+    if coco is not None and "styles" not in names:
+        raise ConceptReviveError(f"{experiment!r} takes no --coco: it is for 'styles'")
     listed = read_sets(prompts)
     folder = Path(out or f"results/{profile}")
     files = {name: folder / f"{name}.json" for name in names}
@@ -64,7 +68,7 @@ def reproduce(
         _check_place(file)
     _check_model(model)
     lab = Laboratory(model, parts_of(folder / "pictures", device))
-    bench = Bench(lab, chosen, concepts, seed, listed)
+    bench = Bench(lab, chosen, concepts, seed, listed, coco)
     todo = {name: _load(name).cells(bench) for name in names}
     for name in names:
         _load(name).ready(bench)

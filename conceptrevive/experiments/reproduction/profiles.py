@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.revival.defaults import Magnitude
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Profile:
         locating_seeds: how many times a concept is located anew. phrasings: how many.
         asked: pictures a phrasing and locating seed.
         scales: factors of the denoising steps and of the guidance.
+        styles: how many of the styles. style_images: pictures a style, of so many prompts as far as
+            there are so many. neutral: pictures without the style, for FID.
+        rules: the magnitude rules that styles are revived by.
         repeats: how often each step is timed. shown: pictures of a cell on the contact sheet.
         attacked: pictures of a prompt set that is said or searched for. listed: prompts of a file,
             from its first, each once; None takes all.
@@ -48,6 +52,10 @@ class Profile:
     phrasings: int
     asked: int
     scales: tuple[float, ...]
+    styles: int
+    style_images: int
+    neutral: int
+    rules: tuple[Magnitude, ...]
     repeats: int
     shown: int
     attacked: int
@@ -76,6 +84,10 @@ SMOKE = Profile(
     phrasings=2,
     asked=1,
     scales=(0.5,),
+    styles=1,
+    style_images=2,
+    neutral=4,
+    rules=("max",),
     repeats=1,
     shown=1,
     attacked=1,
@@ -102,6 +114,10 @@ LAPTOP = Profile(
     phrasings=5,
     asked=4,
     scales=(0.5, 2.0),
+    styles=5,
+    style_images=50,
+    neutral=96,
+    rules=("average", "max"),
     repeats=5,
     shown=1,
     attacked=32,
@@ -110,7 +126,8 @@ LAPTOP = Profile(
     generations=150,
 )
 
-#: As the paper: 500 pictures a class, each of the other twelve classes equally often.
+#: As the paper: 500 pictures a class, each of the other twelve classes equally often; 50 prompts an
+#: artist, and 30 000 captions of COCO a row.
 PAPER = Profile(
     "paper",
     concepts=12,
@@ -128,6 +145,10 @@ PAPER = Profile(
     phrasings=5,
     asked=100,
     scales=(0.5, 2.0),
+    styles=5,
+    style_images=50,
+    neutral=30_000,
+    rules=("sample", "average", "max"),
     repeats=5,
     shown=1,
     attacked=100,

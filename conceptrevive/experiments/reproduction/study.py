@@ -31,7 +31,8 @@ class Entry:
     Attributes:
         concept, recipe, n, seed, settings: of the cell.
         rates: top-1 of the pictures of the concept ("erased") and of the others ("retained"), or
-            pictures with a detection ("detected"), with Wilson intervals.
+            pictures with a detection ("detected"), with Wilson intervals; of styles also the share
+            of pictures further from their prompts than the original's ("clip_score").
         minus_pruned: paired differences from the pruned model's, on the same prompts and seeds.
         numbers: everything else that was measured. seconds: how long it took.
         made: command, versions, device, threads and date.

@@ -45,6 +45,7 @@ def test_profiles_grow():
     [
         (["sings"], "no experiment 'sings' (did you mean 'signs'?): choose one of signs, objects"),
         (["signs", "--profile", "smok"], "no profile 'smok' (did you mean 'smoke'?): choose one"),
+        (["signs", "--coco", "coco"], "'signs' takes no --coco: it is for 'styles'"),
         (["signs", "--model", "pokcet"], "no model 'pokcet' (did you mean 'pocket'?): give 'poc"),
     ],
 )
