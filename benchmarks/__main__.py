@@ -13,7 +13,7 @@ import sys
 from benchmarks import completion, pipeline, processes
 
 QUICK_OUT = "build/benchmarks"
-QUICK_COMPLETION = ["--sets", "pocket", "--repeats", "1"]
+QUICK_COMPLETION = ["--sets", "pocket", "--repeats", "1", "--turns", "1"]
 QUICK_PROCESSES = ["--cells", "2", "--pictures", "2", "--repeats", "1"]
 QUICK_PIPELINE = ["--repeats", "1", "--parts", "edit", "locate", "attack", "--megabytes", "64"]
 

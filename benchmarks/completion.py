@@ -4,10 +4,12 @@
 
 On one layer per width the loop runs to its stop once, in its Gram form; there signs are compared.
 Then some sweeps of its forms, multiplied to that number (they agree to rounding), take turns with
-ours; the SVD form by itself above 640 rows. All layers of a set are then completed by ours, with
-the loop's time for them extrapolated and labelled so. Rows already in the CSV, measured on the same
-machine with the same threads, torch, settings and code, are kept, so an interrupted run goes on
-where it stopped; others are replaced. --fresh starts anew.
+ours; the SVD form by itself above 640 rows. All layers of a set are then completed by ours and
+revived by the whole attack, in turns with the floor and with the loop, whose time for them is
+extrapolated and labelled so. The floor is one Gram matrix and one inverse a layer, as torch
+multiplies and inverts. Rows already in the CSV, measured on the same machine with the same threads,
+torch, settings and code, are kept, so an interrupted run goes on where it stopped; others are
+replaced. --fresh starts anew.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +40,7 @@ from conceptrevive.errors import ConceptReviveError
 from conceptrevive.experiments.sources import code_digest, module_of
 from conceptrevive.intervals import paired_difference
 from conceptrevive.models.pipeline import parse_device
+from conceptrevive.revival.attack import revive
 from conceptrevive.revival.completion.problems import Completion, working_device
 from conceptrevive.revival.completion.softimpute import soft_impute
 from conceptrevive.revival.completion.solvers import complete, complete_matrix
@@ -54,6 +57,10 @@ FLOPS = {
     "conditional": lambda d, n: 2 * d * d * n + d**3,  # Gram matrix, its inverse by Cholesky
     "gram": lambda d, n: 6 * d * d * n + 9 * d**3,  # one sweep: Gram, Vᵀ X, V (…)
 }
+
+
+#: Columns of the table: an attack's time over the floor's, median, least and largest of the turns.
+FLOOR = ("times_floor", "times_floor_low", "times_floor_high")
 
 
 def one_layer(name: str, d: int, n: int, args, device: torch.device) -> list[dict]:
@@ -122,56 +129,109 @@ def all_layers(name: str, args, device: torch.device, single: list[dict]) -> lis
     """
     sweeps = {int(r["rows"]): int(r["iterations"]) for r in single if r["solver"] == "paper"}
     svd = {int(r["rows"]): float(r["seconds"]) for r in single if r["solver"] == "paper (svd)"}
-    weights, masks = {}, {}
-    for d, n, count in SHAPES[name]:
-        for i in range(count):
-            w = structured(d, n, args.seed + i)
-            mask = concept_mask(w, args.seed + i)
-            weights[f"{d}.{i}"], masks[f"{d}.{i}"] = (
-                w.masked_fill(mask, 0).to(device),
-                mask.to(device),
-            )
+    weights, masks = _layers(name, args.seed, device)
 
     def loop() -> None:
         for n, w in weights.items():
             there = working_device(device)
             soft_impute(w.to(there).double(), masks[n].to(there), args.sweeps, 1e-300)
 
-    calls = {"conditional": lambda: complete(weights, masks)}
+    calls = {
+        "conditional": lambda: complete(weights, masks),
+        "attack": lambda: revive(weights, masks),
+        "floor": lambda: floor(weights),
+    }
+    many = args.turns if sweeps else args.repeats
+    turns = [(calls | ({"loop": loop} if sweeps else {}), many)]
     if name != "sdxl":
-        calls["prior"] = lambda: complete(weights, masks, solver="prior")
-    if sweeps:
-        calls["loop"] = loop
-    runs = alternate(calls, args.repeats, device)
+        prior = {"prior": lambda: complete(weights, masks, solver="prior")}
+        turns.append((prior | ({"loop": loop} if sweeps else {}), args.repeats))
     total = sum(count for *_, count in SHAPES[name])
-    rows = [
-        _row(name, "all", "all", total, s, r, args, device) for s, r in runs.items() if s != "loop"
-    ]
-    if sweeps:
-        # Layers weigh by their arithmetic: sweeps differ from width to width.
-        work = {d: FLOPS["gram"](d, n) * count for d, n, count in SHAPES[name]}
-        factor = sum(work[d] * sweeps[d] for d in work) / sum(work.values()) / args.sweeps
-        whole = Run(tuple(t * factor for t in runs["loop"].seconds), runs["loop"].peak_mb, None)
-        for row, solver in zip(rows, list(calls)[: len(rows)], strict=True):
-            middle, low, high = ratio(whole, runs[solver])
-            row |= {"speedup_gram_extrapolated": middle, "speedup_low": low, "speedup_high": high}
-            row["speedup_svd_extrapolated"] = (
-                sum(svd[d] * count for d, _, count in SHAPES[name]) / row["seconds"]
+    rows: list[dict] = []
+    for calls, repeats in turns:
+        runs = alternate(calls, repeats, device)
+        mine = {
+            s: _row(name, "all", "all", total, s, r, args, device)
+            for s, r in runs.items()
+            if s != "loop"
+        }
+        for solver, row in mine.items():
+            if "floor" in runs and solver != "floor":
+                low_to_high = ratio(runs[solver], runs["floor"])
+                row |= dict(zip(FLOOR, low_to_high, strict=True))
+            if sweeps and solver != "floor":
+                row |= _against_loop(name, runs[solver], runs["loop"], sweeps, svd, args)
+        rows += mine.values()
+        if sweeps and not any(r["solver"] == "paper (gram)" for r in rows):
+            factor = _whole_loop(name, sweeps, args)
+            whole = Run(tuple(t * factor for t in runs["loop"].seconds), runs["loop"].peak_mb, None)
+            rows.append(
+                _row(name, "all", "all", total, "paper (gram)", whole, args, device)
+                | {"extrapolated_from_sweeps": args.sweeps}
             )
-        rows.append(
-            _row(name, "all", "all", total, "paper (gram)", whole, args, device)
-            | {"extrapolated_from_sweeps": args.sweeps}
-        )
     return rows
+
+
+def _layers(
+    name: str, seed: int, device: torch.device
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """All pruned layers of a set, and their masks."""
+    weights, masks = {}, {}
+    for d, n, count in SHAPES[name]:
+        for i in range(count):
+            w = structured(d, n, seed + i)
+            mask = concept_mask(w, seed + i)
+            weights[f"{d}.{i}"], masks[f"{d}.{i}"] = (
+                w.masked_fill(mask, 0).to(device),
+                mask.to(device),
+            )
+    return weights, masks
+
+
+def floor(weights: Mapping[str, torch.Tensor]) -> None:
+    """What no attack by the columns' covariance goes without: its Gram matrix and its inverse."""
+    for z in weights.values():
+        c = z @ z.mT / z.shape[1]
+        c.diagonal().add_(c.diagonal().mean())
+        torch.cholesky_inverse(torch.linalg.cholesky_ex(c)[0])
+
+
+def _whole_loop(name: str, sweeps: Mapping[int, int], args) -> float:
+    """The loop's time to its stop over that of the sweeps timed.
+
+    Layers weigh by their arithmetic: sweeps differ from width to width.
+    """
+    work = {d: FLOPS["gram"](d, n) * count for d, n, count in SHAPES[name]}
+    return sum(work[d] * sweeps[d] for d in work) / sum(work.values()) / args.sweeps
+
+
+def _against_loop(
+    name: str,
+    run: Run,
+    loop: Run,
+    sweeps: Mapping[int, int],
+    svd: Mapping[int, float],
+    args,
+) -> dict:
+    """Ratios of the loop's time, to its stop, to a run's."""
+    factor = _whole_loop(name, sweeps, args)
+    middle, low, high = (factor * x for x in ratio(loop, run))
+    return {
+        "speedup_gram_extrapolated": middle,
+        "speedup_low": low,
+        "speedup_high": high,
+        "speedup_svd_extrapolated": sum(svd[d] * count for d, _, count in SHAPES[name])
+        / run.median,
+    }
 
 
 def _settings(args) -> str:
     """What rows depend on besides the machine: others are measured again."""
-    solvers = (complete_matrix, complete_nuclear, complete_joint, soft_impute)
+    solvers = (complete_matrix, complete_nuclear, complete_joint, soft_impute, revive)
     timed = {module_of(f) for f in (*solvers, structured, concept_mask)}
     return (
-        f"seed {args.seed}, {args.repeats} repeats, {args.sweeps} sweeps, limit {args.limit}, "
-        f"code {code_digest(*sorted(timed))}"
+        f"seed {args.seed}, {args.repeats} repeats, {args.turns} turns, {args.sweeps} sweeps, "
+        f"limit {args.limit}, code {code_digest(*sorted(timed))}"
     )
 
 
@@ -204,6 +264,9 @@ def main(argv=None) -> int:
     ap.add_argument("--device", default="cpu")
     ap.add_argument("--threads", type=int, default=None)
     ap.add_argument("--repeats", type=int, default=3)
+    ap.add_argument(
+        "--turns", type=int, default=7, help="repeats of all layers, the floor and the loop"
+    )
     ap.add_argument(
         "--sweeps",
         type=int,
@@ -261,6 +324,14 @@ def _say(rows: list[dict]) -> None:
     for r in rows:
         speed = r.get("speedup_gram_extrapolated")
         ratio_text = f"  {float(speed):8.1f}x the loop" if speed not in (None, "") else ""
+        if r.get("speedup_low") not in (None, ""):
+            ratio_text += f" [{float(r['speedup_low']):.1f}, {float(r['speedup_high']):.1f}]"
+        over = r.get("times_floor")
+        if over not in (None, ""):
+            ratio_text += f"  {float(over):.2f}x the floor"
+            ratio_text += (
+                f" [{float(r['times_floor_low']):.2f}, {float(r['times_floor_high']):.2f}]"
+            )
         right = r.get("sign_accuracy")
         sign = (
             f"  signs {float(right):.3f}"

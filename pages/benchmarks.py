@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks.common import RESULTS, read_table
-from benchmarks.completion import FLOPS
+from benchmarks.completion import FLOOR, FLOPS
 from conceptrevive.figures import PALETTE, save_figure, theme
 from pages.processes import processes
 from pages.solvers import solvers
@@ -85,6 +85,7 @@ def completion(rows: list[Facts], facts: Facts) -> str:
                 "solver",
                 "seconds [least, most]",
                 "peak MiB",
+                "× the floor [least, most]",
                 "× the loop (Gram) [least, most]",
                 "× the loop (SVD)",
             ]
@@ -94,6 +95,7 @@ def completion(rows: list[Facts], facts: Facts) -> str:
                     _solver(r),
                     spread(r, "seconds", "seconds_low", "seconds_high"),
                     number(r, "peak_mb", "{:.0f}"),
+                    spread(r, *FLOOR, "{:.2f}"),
                     spread(r, "speedup_gram_extrapolated", "speedup_low", "speedup_high", "{:.0f}"),
                     number(r, "speedup_svd_extrapolated", "{:.0f}"),
                 ]

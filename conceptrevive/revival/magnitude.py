@@ -28,11 +28,12 @@ def neuron_magnitude(
     """
     if not weight.shape[1]:
         return weight.new_zeros(len(weight), 1)
-    alive = weight.masked_fill(mask, 0).float()
-    count = (~mask).sum(1, keepdim=True).clamp_min(1)
+    alive = torch.where(mask, 0, weight).float()
     if rule == "max":
-        out = alive.abs().amax(1, keepdim=True)
-    elif rule == "average":
+        low, high = alive.aminmax(dim=1, keepdim=True)
+        return torch.maximum(low.abs(), high.abs()).to(weight.dtype)
+    count = (~mask).sum(1, keepdim=True).clamp_min(1)
+    if rule == "average":
         out = alive.abs().sum(1, keepdim=True) / count
     elif rule == "sample":
         mean = alive.sum(1, keepdim=True) / count

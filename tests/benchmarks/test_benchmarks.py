@@ -127,7 +127,7 @@ def small_shapes(monkeypatch):
 
 
 def test_completion_is_measured_resumed_and_shown(small_shapes, tmp_path, monkeypatch, capsys):
-    options = ["--repeats", "2", "--sweeps", "2", "--out", str(tmp_path)]
+    options = ["--repeats", "2", "--turns", "2", "--sweeps", "2", "--out", str(tmp_path)]
     assert completion.main([*options, "--sets", "pocket"]) == 0
     rows = common.read_table(tmp_path / "completion.csv")
     widths = {r["rows"] for r in rows}
@@ -144,7 +144,13 @@ def test_completion_is_measured_resumed_and_shown(small_shapes, tmp_path, monkey
     assert completion.main([*options, "--sets", "pocket", "sdxl"]) == 0
     again = common.read_table(tmp_path / "completion.csv")
     assert [r["seconds"] for r in again[: len(rows)]] == [r["seconds"] for r in rows]
-    assert {r["solver"] for r in again if r["set"] == "sdxl"} == {"conditional"}
+    assert {r["solver"] for r in again if r["set"] == "sdxl"} == {"conditional", "attack", "floor"}
+    whole = {r["solver"]: r for r in again if (r["set"], r["rows"]) == ("pocket", "all")}
+    for solver in ("conditional", "attack"):
+        over, low, high = (float(whole[solver][k]) for k in completion.FLOOR)
+        assert 0 < low <= over <= high
+        assert float(whole[solver]["speedup_low"]) <= float(whole[solver]["speedup_high"])
+    assert whole["floor"]["times_floor"] == "" and whole["prior"]["times_floor"] == ""
 
     monkeypatch.setattr(benchmarks_page, "RESULTS", tmp_path)
     monkeypatch.setattr(benchmarks_page, "ROOT", tmp_path)

@@ -183,8 +183,8 @@ def conditional_mean(
     """Fill the missing entries of a stack of matrices of one shape.
 
     Args:
-        z: (layers, rows, columns) float32 or float64, 0 where missing. missing: bool, the same
-            shape.
+        z: (layers, rows, columns) float32 or float64, 0 where missing; filled in place where it
+            can be. missing: bool, the same shape.
         side, ridge: see `column_model`.
         limit: conjugate-gradient steps of columns that are not factored.
         tolerance: relative residual of every column; None takes 1e-8 in float64 and 1e-4 in
@@ -194,7 +194,7 @@ def conditional_mean(
     columns met the tolerance.
     """
     k, offset = column_model(z, side, ridge, name)
-    x = z.to(k.dtype, copy=True, memory_format=torch.contiguous_format)
+    x = z.to(k.dtype).contiguous()
     goal = tolerance or (1e-8 if k.dtype == torch.float64 else 1e-4)
     steps, converged = 0, torch.ones(len(z), dtype=torch.bool, device=z.device)
     for system in systems(k, x, missing, offset):

@@ -54,7 +54,8 @@ class Problem:
 
     Attributes:
         name, weight, mask: as given.
-        z: what survived, 0 elsewhere, in units of `scale` and in the precision that is solved in.
+        z: what survived, 0 elsewhere, in units of `scale` and in the precision that is solved in;
+            a solver may fill it in place.
         gaps: True where `z` is to be filled.
         rows, columns: which of the weight's rows and columns `z` has.
         side: intact values of the same columns, or None.
