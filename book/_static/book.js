@@ -18,6 +18,15 @@ function help() {
     brand.setAttribute("role", "navigation");
     brand.setAttribute("aria-label", "Home");
   }
+  // The corner of a data frame heads nothing.
+  document.querySelectorAll("th").forEach((corner) => {
+    if (corner.textContent.trim()) return;
+    const cell = document.createElement("td");
+    cell.className = corner.className;
+    cell.colSpan = corner.colSpan;
+    cell.rowSpan = corner.rowSpan;
+    corner.replaceWith(cell);
+  });
   // What scrolls can be reached and scrolled by keys.
   document.querySelectorAll(".pst-scrollable-table-container, .bd-article pre").forEach((box) => {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
