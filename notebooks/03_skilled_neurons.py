@@ -416,8 +416,8 @@ print(f"narrow − wide: {gain:+.2f} [{low:+.2f}, {high:+.2f}]")
 # %% [markdown]
 # The wide part erases by itself, and the larger narrow part does not. So this bus does have skilled
 # neurons, or rather skilled columns; much of what is taken besides them, because every row must give up
-# its top $k$, did nothing to erase it. It also tells how another concept's mask can share so much with
-# the bus's and yet, as we shall see, not erase it: what they share is mostly narrow, and of the widest
+# its top $k$, did nothing to erase it. It may also be how another concept's mask can share so much with
+# the bus's and yet, as we shall see, hardly erase it: what they share is mostly narrow, and of the widest
 # columns it takes few.
 #
 # ## How much to cut?
@@ -534,7 +534,7 @@ print(
 # of one can still be made out here and there; no other ruin is called a church. By elimination, the
 # easy story leaks in two places.
 #
-# - **In weights that the test spares.** What draws the churches at $k = 0.4$ is not in the mask: it is
+# - **In weights that the mask spares.** What draws the churches at $k = 0.4$ is not in the mask: it is
 #   in columns as busy without a church, in weights of low score, or outside the candidates.
 # - **In parts that are never cut.** In the ruins no `ff.net.2` weight is at work. The outlines come
 #   from attention and convolutions, which pass them on without the feed-forward blocks.
