@@ -172,10 +172,10 @@ def _where(study: Study) -> str:
         mine = [e for e in study.entries if e.recipe == name and name.endswith(f" {PRUNED}")]
         shares = [e.numbers["share_by_group"] for e in mine if "share_by_group" in e.numbers]
         told = [share for share in shares if isinstance(share, dict)]
-        if told and ", pruned" not in name:
+        if told and "full" not in name:
             count = fmean(float(str(e.numbers["located"])) for e in mine)
             groups = [fmean(float(str(share[group])) for share in told) for group in GROUPS]
-            lines.append([name.removesuffix(f" {PRUNED}"), f"{count:,.0f}"])
+            lines.append([name.removesuffix(f" {PRUNED}").removesuffix(","), f"{count:,.0f}"])
             lines[-1] += [f"{share:.2f}" for share in groups]
     text = table(["locator", "weights", *GROUPS], lines)
     return fold("Where each looked: shares of what it located", text) if lines else ""

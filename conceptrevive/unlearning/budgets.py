@@ -28,8 +28,7 @@ class Budget:
         share: of all weights of `layers` (SalUn, Scissorhands), or r₂ (Forget-It-All): what is
             zeroed. larger: r₂ of the concepts that need more.
         steps, lr: of the full method, in batches of 8.
-        again: ends of the names of the layers in which Scissorhands draws anew what it located;
-            None takes all.
+        again: layers in which Scissorhands draws anew what it located; None takes all.
     """
 
     share: float

@@ -117,7 +117,8 @@ def test_other_locators_are_shown_first_and_the_rest_is_folded():
     seen = outside_folds(text)
     assert "| SalUn revived |" in seen and "| Forget-It-All pruned |" in seen
     assert "random" not in seen and "full" not in seen
-    assert "full methods (6 concepts)" in text and "| Scissorhands full, revived |" in text
+    assert "full methods (4 concepts)" in text and "| Scissorhands full, revived |" in text
+    assert "| SalUn, half of all | 7,000 |" in text
     assert "| largest magnitudes | 7,000 | 0.20 | 0.20 | 0.20 | 0.20 | 0.20 |" in text
     assert "| SalUn full | 70 [70, 70] | 60 [60, 60] |" in text.replace(".0", "")
 

@@ -169,7 +169,8 @@ class Erasers:
             )
             if cell.recipe == "salun":
                 return unlearn_salun(self.pipe, concept, **given), numbers
-            again = told["again"]
-            names = [str(n) for n in again] if isinstance(again, list) else [*masks]
-            numbers["reinitialised"] = sum(int(masks[n].sum()) for n in names if n in masks)
+            again = told["again"] if isinstance(told["again"], list) else []
+            # A model without the released code's blocks is drawn anew wherever it was located.
+            names = [str(n) for n in again if n in masks] or [*masks]
+            numbers["reinitialised"] = sum(int(masks[n].sum()) for n in names)
             return unlearn_scissorhands(self.pipe, concept, reinitialise=names, **given), numbers

@@ -59,10 +59,9 @@ RECIPES = {PRUNED: BASIS[PRUNED], REVIVED: Recipe(revived)}
 
 def rows(name: str) -> dict[str, Recipe]:
     """A locator's rows: what it leaves, if it trains, and zeroed, and revived."""
-    if name not in FULL:
-        return {f"{name} {what}": recipe for what, recipe in RECIPES.items()}
-    zeroed = {f"{name}, {what}": recipe for what, recipe in RECIPES.items()}
-    return {name: BASIS[ORIGINAL], **zeroed}
+    join = ", " if name in FULL or "," in name else " "
+    zeroed = {f"{name}{join}{what}": recipe for what, recipe in RECIPES.items()}
+    return {name: BASIS[ORIGINAL], **zeroed} if name in FULL else zeroed
 
 
 def cells(bench: Bench) -> list[Cell]:

@@ -67,9 +67,10 @@ ROWS = [
     *("Forget-It-All pruned", "Forget-It-All revived"),
 ]
 MORE = [
-    *("SalUn, convolutions too pruned", "SalUn, convolutions too revived"),
-    *("Scissorhands, convolutions too pruned", "Scissorhands, convolutions too revived"),
-    *("SalUn, half of all pruned", "SalUn, half of all revived", "random pruned", "random revived"),
+    *("SalUn, convolutions too, pruned", "SalUn, convolutions too, revived"),
+    *("Scissorhands, convolutions too, pruned", "Scissorhands, convolutions too, revived"),
+    *("SalUn, half of all, pruned", "SalUn, half of all, revived"),
+    *("random pruned", "random revived"),
     *("random per layer pruned", "random per layer revived"),
     *("largest magnitudes pruned", "largest magnitudes revived"),
     *("SalUn full", "SalUn full, pruned", "SalUn full, revived"),
@@ -110,11 +111,13 @@ def test_controls_zero_as_many_as_salun_and_each_says_where(study, concepts):
     assert sum(salun["share_by_group"].values()) == pytest.approx(1, abs=1e-5)
     assert salun["density_by_group"]["convolution"] == 0 < salun["density_by_group"]["attention"]
     for name in ("SalUn", "Scissorhands"):
-        wider = told[f"{name}, convolutions too pruned"]
+        wider = told[f"{name}, convolutions too, pruned"]
         assert wider["density_by_group"]["convolution"] > 0
-    assert told["SalUn, half of all pruned"]["pruned_fraction"] == pytest.approx(0.5, abs=1e-4)
-    assert told["SalUn revived"]["rows_lost"] == 0 < told["SalUn, half of all revived"]["rows_lost"]
-    assert 0.3 < told["SalUn, half of all revived"]["sign_accuracy"] < 0.7, "random weights"
+    assert told["SalUn, half of all, pruned"]["pruned_fraction"] == pytest.approx(0.5, abs=1e-4)
+    assert (
+        told["SalUn revived"]["rows_lost"] == 0 < told["SalUn, half of all, revived"]["rows_lost"]
+    )
+    assert 0.3 < told["SalUn, half of all, revived"]["sign_accuracy"] < 0.7, "random weights"
 
 
 def test_full_methods_say_what_they_selected_and_drew_anew(study, concepts):
