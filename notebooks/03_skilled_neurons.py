@@ -566,7 +566,9 @@ print(
 # - **The judge decides what a church is.** Small white houses are a matter of taste, and the world has a
 #   castle, too.
 # - **The margin is our measure,** made after seeing that masks differ, and cut at 1.5 because
-#   {numref}`fig-skilled-neurons-when` was; a largest ratio of six favours columns that fluctuate.
+#   {numref}`fig-skilled-neurons-when` was; a largest ratio of six favours columns that fluctuate. It is
+#   the second split we tried: the first compared what three noises share with the rest, which differ in
+#   size, and was given up for that.
 # - **The pocket model's concepts sit in more of its weights** than Stable Diffusion's: its skill ratio is
 #   five times the 0.02 that {cite:t}`zhang2026roots` use for objects.
 
