@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 
 import nbformat
 import pytest
 
 from pages import executed
-from pages.executed import faults, main, seconds, time_faults
+from pages.executed import faults, main, processor_seconds, seconds, time_faults
 
 FIGURE = {"figure": {"name": "fig-a-b", "caption": "What is seen."}}
 TOLD = {"mystnb": FIGURE | {"image": {"alt": "x" * 50}}}
@@ -72,6 +73,15 @@ def test_a_budget_holds_for_each_and_for_all():
     assert time_faults({str(i): 170.0 for i in range(9)}) == [
         "all notebooks: 1530 s, more than 1500"
     ]
+
+
+def test_on_a_busy_machine_the_processor_time_counts(tmp_path, monkeypatch, capsys):
+    printed = cell(MOVES, mystnb=FIGURE), cell(said("torch           2\nprocessor time  95 s\n"))
+    assert processor_seconds(notebook(*printed)) == 95
+    assert processor_seconds(notebook(cell())) == math.inf
+    nbformat.write(notebook(*printed), tmp_path / "01_a.ipynb")
+    monkeypatch.setattr(executed, "seconds", lambda book: 800.0)
+    assert main(tmp_path) == 0, capsys.readouterr().err
 
 
 def test_a_folder_is_judged_and_timed(tmp_path, monkeypatch):
