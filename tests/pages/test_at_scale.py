@@ -121,7 +121,8 @@ def test_the_job_measures_on_two_nodes(tiny_folder, tmp_path):
     concept = tmp_path / "my cat.yaml"
     concept.write_text(CONCEPT)
     env = os.environ | {
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        # The environment that the tests run in need not be activated.
+        "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "SLURM_JOB_NUM_NODES": "2",
         "SLURM_JOB_NODELIST": "n[1-2]",
