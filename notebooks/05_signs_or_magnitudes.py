@@ -175,7 +175,7 @@ pd.DataFrame(rows).T.round(2)
 # ({numref}`fig-signs-or-magnitudes-pooled`).
 
 
-# %% mystnb={"figure": {"name": "fig-signs-or-magnitudes-pooled", "caption": "Paired differences of the erased concepts' top-1 over the twelve objects, with 95 % intervals. Each row is the first set of weights minus the second."}, "image": {"alt": "Five rows with a dot and an interval each. Exact signs with random magnitudes minus pruned lies near 0.74, random signs with exact magnitudes minus pruned near zero, signs minus magnitudes near 0.77, neuron max minus random magnitudes a little above zero, neuron max minus original at zero."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-signs-or-magnitudes-pooled", "caption": "Paired differences of the erased concepts' top-1 over the twelve objects, with 95 % intervals. Each row is the first set of weights minus the second."}, "image": {"alt": "Five rows with a dot and an interval each. Exact signs with random magnitudes minus pruned lies near 0.74, random signs with exact magnitudes minus pruned near zero, signs minus magnitudes near 0.77, neuron max minus random magnitudes a little above zero, neuron max minus original at zero."}}
 def pooled(study, recipe):
     """Every picture's outcome, concept after concept."""
     mine = [e for e in study.entries if e.recipe == recipe]
@@ -245,7 +245,7 @@ def evenness(sizes):
     return (sizes.mean() / sizes.square().mean().sqrt()).item()
 
 
-# %% mystnb={"figure": {"name": "fig-signs-or-magnitudes-toy", "caption": "A toy layer of 64 rows and 512 columns of normal weights. Lines: the product formula. Dots: measured on 2000 random inputs."}, "image": {"alt": "Three straight lines fall from the left to zero where half of the signs are wrong: exact sizes from 1, one size for all from 0.8, sizes drawn anew from 0.64. Measured dots lie on the lines."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-signs-or-magnitudes-toy", "caption": "A toy layer of 64 rows and 512 columns of normal weights. Lines: the product formula. Dots: measured on 2000 random inputs."}, "image": {"alt": "Three straight lines fall from the left to zero where half of the signs are wrong: exact sizes from 1, one size for all from 0.8, sizes drawn anew from 0.64. Measured dots lie on the lines."}}
 rng = torch.Generator().manual_seed(RANDOM_SEED)
 w = torch.randn(64, 512, generator=rng)
 x = torch.randn(512, 2000, generator=rng)
