@@ -57,7 +57,9 @@ def frechet_distance(one: Features, other: Features) -> float:
         )
     if not (one.isfinite().all() and other.isfinite().all()):
         raise ConceptReviveError("features are not all finite: look at the pictures' weights")
-    metric = FrechetInceptionDistance(feature=_Given(one.shape[1])).to(one.device)
+    # Where several processes measure, each has pictures of its own: nothing is to be gathered.
+    metric = FrechetInceptionDistance(feature=_Given(one.shape[1]), sync_on_compute=False)
+    metric = metric.to(one.device)
     metric.update(one.double(), real=True)
     metric.update(other.double(), real=False)
     return float(metric.compute())
