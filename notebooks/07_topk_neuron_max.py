@@ -192,7 +192,7 @@ _ = show_differences(gains, label="difference from pruned")
 # :::
 
 
-# %% mystnb={"figure": {"name": "fig-topk-neuron-max-fifths", "caption": "Share of right signs by fifths of size, one line an object. Left: by the size that the completion gave. Right: by the original size, which no attacker sees. The dashed line is a coin."}, "image": {"alt": "Two panels with twelve nearly equal lines each. Left, they rise from just above one half to 0.94. Right, they rise from 0.57 to 0.85."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-topk-neuron-max-fifths", "caption": "Share of right signs by fifths of size, one line an object. Left: by the size that the completion gave. Right: by the original size, which no attacker sees. The dashed line is a coin."}, "image": {"alt": "Two panels with twelve nearly equal lines each. Left, they rise from just above one half to 0.94. Right, they rise from 0.57 to 0.85."}}
 study = published("laptop/accuracy")
 print(provenance_line(study))
 mine = [e for e in study.entries if e.recipe == "conditional"]
@@ -304,7 +304,7 @@ print("mean over sixteen layers")
 pd.DataFrame(rows).T.round(2)
 
 
-# %% mystnb={"figure": {"name": "fig-topk-neuron-max-sizes", "caption": "Sizes in units of the row's average survivor, all layers of the candle together. Dashed: the average over rows of neuron max."}, "image": {"alt": "Three histograms. Completed sizes crowd near zero, survivors spread from 0 to 4 with a mean of 1, pruned weights lie to their right, mostly between 1 and 4. A dashed line marks neuron max just above 4."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-topk-neuron-max-sizes", "caption": "Sizes in units of the row's average survivor, all layers of the candle together. Dashed: the average over rows of neuron max."}, "image": {"alt": "Three histograms. Completed sizes crowd near zero, survivors spread from 0 to 4 with a mean of 1, pruned weights lie to their right, mostly between 1 and 4. A dashed line marks neuron max just above 4."}}
 def in_averages(w, m):
     """Sizes of survivors and of pruned entries, and the largest survivor."""
     average = size_of(w, m, "average", None)
