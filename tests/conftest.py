@@ -8,6 +8,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # The same pictures in every process: no timing decides how they are drawn.
 os.environ["CONCEPTREVIVE_SAMPLING"] = "own"
 
+from tests.families import CACHE
+
+# Where a download of the tiny random pipelines would lie; set before anything reads it.
+os.environ["HF_HUB_CACHE"] = str(CACHE)
+
 import pytest
 
 from tests.tiny import build_pipeline
