@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from numbers import Integral, Real
 
 
@@ -17,6 +19,12 @@ def expect(value: object, kinds: type | tuple[type, ...], name: str, remedy: str
     """
     if not isinstance(value, kinds):
         raise ConceptReviveError(f"{name} is a {type(value).__name__}: {remedy}")
+
+
+def nearest(name: object, names: Iterable[str]) -> str:
+    """`" (did you mean 'x'?)"`, or nothing where none of `names` is near."""
+    close = get_close_matches(str(name), list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def printable(text: str) -> str:

@@ -27,6 +27,7 @@ from pages.numbering import ROOT, Numbers, numbers
 LINKED = (
     "README.md",
     "CONTRIBUTING.md",
+    "CITATION.cff",
     "_config.yml",
     "pyproject.toml",
     "book/*.md",

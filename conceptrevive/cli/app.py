@@ -26,7 +26,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "evaluate": measuring.run_evaluate,
     "audit": auditing.run_audit,
     "reproduce": reproducing.run_reproduce,
-    "concepts": listing.run_concepts,
+    "list": listing.run_list,
 }
 
 app = typer.Typer(

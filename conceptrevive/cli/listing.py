@@ -1,14 +1,78 @@
-"""The command that lists what there is: concepts."""
+"""The command that lists what there is to choose from, by the names that other commands take."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
 from conceptrevive.cli.options import AsJson
 from conceptrevive.cli.output import show
+from conceptrevive.errors import ConceptReviveError, nearest
+
+if TYPE_CHECKING:
+    from conceptrevive.extensions import Kind
 
 
-def run_concepts(as_json: AsJson = False) -> None:
-    """List the presets."""
+def _concepts() -> dict[str, object]:
     from conceptrevive.concepts.paper import paper_concepts
     from conceptrevive.concepts.pocket import pocket_concepts
 
-    show({"pocket": list(pocket_concepts()), "paper": list(paper_concepts())}, as_json)
+    return {"pocket": list(pocket_concepts()), "paper": list(paper_concepts())}
+
+
+def _scenes() -> dict[str, object]:
+    from conceptrevive.concepts.paper import PAPER_SCENES
+    from conceptrevive.concepts.world import SCENES
+
+    return {"pocket": list(SCENES), "paper": list(PAPER_SCENES)}
+
+
+def _styles() -> dict[str, object]:
+    from conceptrevive.concepts.paper import ARTISTS
+    from conceptrevive.concepts.world import STYLES
+
+    return {"pocket": list(STYLES), "paper": list(ARTISTS)}
+
+
+def _solvers() -> dict[str, object]:
+    from conceptrevive.revival.defaults import SOLVERS_SAID
+
+    return {str(name): said for name, said in SOLVERS_SAID.items()}
+
+
+def _locators() -> dict[str, object]:
+    from conceptrevive.unlearning.defaults import METHODS_SAID
+
+    return _with_registered("locators", METHODS_SAID)
+
+
+def _with_registered(kind: Kind, shipped: Mapping[Any, str]) -> dict[str, object]:
+    """What is shipped, and where the functions are that installed packages register."""
+    from conceptrevive.extensions import registered
+
+    others = {name: f"registered: {entry.value}" for name, entry in registered(kind).items()}
+    return dict(shipped) | {n: said for n, said in others.items() if n not in shipped}
+
+
+#: {what can be listed: the function that does}.
+LISTS: dict[str, Callable[[], dict[str, object]]] = {
+    "concepts": _concepts,
+    "scenes": _scenes,
+    "styles": _styles,
+    "solvers": _solvers,
+    "locators": _locators,
+}
+
+
+def run_list(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help=", ".join(LISTS))],
+    as_json: AsJson = False,
+) -> None:
+    """List what there is: concepts, scenes, styles, solvers, locators."""
+    if what not in LISTS:
+        raise ConceptReviveError(
+            f"nothing is called {what!r}{nearest(what, LISTS)}: list one of {', '.join(LISTS)}"
+        )
+    show(LISTS[what](), as_json)

@@ -225,6 +225,7 @@ def _load(
         has = next(iter(found))
         raise ConceptReviveError(
             f"{name!r} is in the table {has!r}, and {model}, which draws {size} pixels, takes "
-            f"concepts of {table!r}: see `conceptrevive concepts`, or insist with --preset {has}"
+            f"concepts of {table!r}: see `conceptrevive list concepts`, "
+            f"or insist with --preset {has}"
         )
     return found[table], pipe

@@ -76,7 +76,7 @@ SecretSeed = Annotated[
 ]
 
 ConceptName = Annotated[
-    str, typer.Option(help="a preset (see `conceptrevive concepts`) or a .yaml file")
+    str, typer.Option(help="a preset (see `conceptrevive list concepts`) or a .yaml file")
 ]
 
 Table = Annotated[

@@ -10,8 +10,7 @@ from conceptrevive.concepts.concept import Concept
 from conceptrevive.concepts.defaults import PRESETS
 from conceptrevive.concepts.paper import paper_concepts
 from conceptrevive.concepts.pocket import pocket_concepts
-from conceptrevive.concepts.wording import nearest
-from conceptrevive.errors import ConceptReviveError, expect
+from conceptrevive.errors import ConceptReviveError, expect, nearest
 
 
 def get_concept(name: str | os.PathLike[str], preset: str = PRESETS[0]) -> Concept:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, is_dataclass
-from difflib import get_close_matches
 from functools import wraps
 from reprlib import Repr
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, nearest
 
 T = TypeVar("T")
 
@@ -39,12 +37,6 @@ class Problem:
     where: tuple[str | int, ...]
     message: str
     unquoted: bool = False
-
-
-def nearest(name: object, names: Iterable[str]) -> str:
-    """`" (did you mean 'x'?)"`, or nothing where none of `names` is near."""
-    close = get_close_matches(str(name), list(names), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def find_problem(error: ValidationError, cls: type) -> Problem:

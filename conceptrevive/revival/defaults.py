@@ -13,6 +13,13 @@ SOLVERS: tuple[Solver, ...] = get_args(Solver)
 
 SOLVER: Solver = "conditional"
 
+#: What each does, for who has to choose.
+SOLVERS_SAID: dict[Solver, str] = {
+    "conditional": "the Gaussian conditional mean in closed form; the default",
+    "prior": "the same, given that pruned entries are large: finds more signs, takes longer",
+    "paper": "SoftImpute as released",
+}
+
 Magnitude = Literal["max", "average", "sample", "expected"]
 
 MAGNITUDES: tuple[Magnitude, ...] = get_args(Magnitude)

@@ -17,8 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conceptrevive.concepts.wording import nearest
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, nearest
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
-from conceptrevive.concepts.wording import nearest
-from conceptrevive.errors import ConceptReviveError, expect
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.extensions import find
 from conceptrevive.unlearning.conceptprune import locate
 from conceptrevive.unlearning.defaults import Method
 from conceptrevive.unlearning.forget_it_all import locate_forget_it_all
@@ -33,13 +33,7 @@ def locator(method: str, **settings: Any) -> Callable[..., MaskSet]:
     Raises:
         ConceptReviveError: there is none, or it has no such setting.
     """
-    expect(method, str, "method", f"choose one of {', '.join(LOCATORS)}")
-    found = {str(name): function for name, function in LOCATORS.items()}.get(method)
-    if found is None:
-        raise ConceptReviveError(
-            f"method {method!r} is unknown{nearest(method, LOCATORS)}: "
-            f"choose one of {', '.join(LOCATORS)}"
-        )
+    found: Callable[..., MaskSet] = find("locators", method, LOCATORS)
     takes = signature(found).parameters
     for name, value in settings.items():
         if value is not None and name not in takes:

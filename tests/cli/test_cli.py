@@ -203,12 +203,6 @@ def test_locate_reproduces_bit_for_bit(tiny_folder, concept_file, mask_file, tmp
     assert again.read_bytes() == mask_file.read_bytes()
 
 
-def test_concepts_lists_the_presets(capsys):
-    assert main(["concepts", "--json"]) == 0
-    listed = json.loads(capsys.readouterr().out)
-    assert "gas pump" in listed["pocket"] and "Van Gogh" in listed["paper"]
-
-
 def test_errors_about_the_model(tiny_folder, concept_file, mask_file, tmp_path, capsys):
     out = tmp_path / "out"
     empty = tmp_path / "empty"

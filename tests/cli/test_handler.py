@@ -89,7 +89,11 @@ PROGRAM = [sys.executable, "-m", "conceptrevive"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize("argv", [["concepts"], ["concepts", "--json"], ["--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "argv",
+    [["list", "concepts"], ["list", "concepts", "--json"], ["--help"], ["--version"]],
+    ids=" ".join,
+)
 def test_a_full_disk_behind_standard_output(argv):
     with open("/dev/full", "w") as full:
         done = subprocess.run([*PROGRAM, *argv], stdout=full, stderr=subprocess.PIPE, text=True)
@@ -102,7 +106,11 @@ def test_a_full_disk_behind_standard_output(argv):
     assert done.returncode == 2
 
 
-@pytest.mark.parametrize("argv", [["concepts"], ["concepts", "--json"], ["--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "argv",
+    [["list", "concepts"], ["list", "concepts", "--json"], ["--help"], ["--version"]],
+    ids=" ".join,
+)
 def test_a_closed_pipe_ends_quietly(argv):
     read, write = os.pipe()
     os.close(read)
@@ -113,7 +121,7 @@ def test_a_closed_pipe_ends_quietly(argv):
 
 def test_standard_output_that_is_not_there():
     done = subprocess.run(
-        ["sh", "-c", f"{sys.executable} -m conceptrevive concepts >&-"], stderr=subprocess.PIPE
+        ["sh", "-c", f"{sys.executable} -m conceptrevive list concepts >&-"], stderr=subprocess.PIPE
     )
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -128,10 +136,10 @@ def test_interrupted_as_a_program(tmp_path):
         "listing.show = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
         "raise SystemExit(app.main())\n"
     )
-    argv = [sys.executable, "-c", script, "concepts"]
+    argv = [sys.executable, "-c", script, "list", "concepts"]
     done = subprocess.run(argv, capture_output=True, text=True)
     assert done.returncode == 130
-    assert done.stderr == "conceptrevive concepts: interrupted, nothing was left half-written\n"
+    assert done.stderr == "conceptrevive list: interrupted, nothing was left half-written\n"
     script = script.replace("SIGINT", "SIGTERM")
-    done = subprocess.run([sys.executable, "-c", script, "concepts"], capture_output=True)
+    done = subprocess.run([sys.executable, "-c", script, "list", "concepts"], capture_output=True)
     assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, b"")

@@ -7,7 +7,7 @@ here.
 
 from __future__ import annotations
 
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, nearest
 
 #: Name, which is its module's too, → what it shows, and where the paper does.
 EXPERIMENTS = {
@@ -33,8 +33,6 @@ def get_experiments(name: str) -> tuple[str, ...]:
     """
     known = (*EXPERIMENTS, ALL)
     if name not in known:
-        from conceptrevive.concepts.wording import nearest  # it loads pydantic
-
         raise ConceptReviveError(
             f"no experiment {name!r}{nearest(name, known)}: choose one of {', '.join(known)}"
         )

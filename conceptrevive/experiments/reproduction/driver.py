@@ -12,8 +12,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from conceptrevive.concepts.wording import nearest
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, nearest
 from conceptrevive.experiments.cells import Cell
 from conceptrevive.experiments.laboratory import Laboratory
 from conceptrevive.experiments.reproduction.bench import Bench, Experiment

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, nearest
 from conceptrevive.revival.defaults import Magnitude
 
 
@@ -163,8 +163,6 @@ PROFILES = {each.name: each for each in (SMOKE, LAPTOP, PAPER)}
 def get_profile(name: str) -> Profile:
     """A profile by name. Raises ConceptReviveError with the nearest name and all there are."""
     if name not in PROFILES:
-        from conceptrevive.concepts.wording import nearest  # it loads pydantic
-
         raise ConceptReviveError(
             f"no profile {name!r}{nearest(name, PROFILES)}: choose one of {', '.join(PROFILES)}"
         )

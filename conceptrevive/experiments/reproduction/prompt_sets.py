@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from conceptrevive.concepts.wording import nearest
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, nearest
 from conceptrevive.experiments.sources import short_hash
 
 INDIRECT, ADVERSARIAL, DIRECTION = "indirect", "adversarial", "direction"
