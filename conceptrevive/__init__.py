@@ -17,11 +17,13 @@ __version__ = version()
 
 #: Where each public name is defined.
 _HOMES = {
+    "auditing.changes": ("Changes", "masks_between"),
     "auditing.verdict": ("AuditReport", "audit"),
     "concepts.concept": ("Concept", "Probe", "Settings"),
     "concepts.paper": ("paper_concepts",),
     "concepts.pocket": ("pocket_concepts",),
     "concepts.presets": ("get_concept",),
+    "defence.defences": ("defend",),
     "defence.obfuscation": ("modified_probability", "obfuscate"),
     "errors": ("ConceptReviveError",),
     "evaluation.outcomes": ("Outcomes", "evaluate"),
@@ -37,6 +39,7 @@ _HOMES = {
     "revival.signs": ("retain_signs", "sign_accuracy"),
     "unlearning.conceptprune": ("locate",),
     "unlearning.forget_it_all": ("locate_forget_it_all",),
+    "unlearning.locators": ("locate_by",),
     "unlearning.masks": ("MaskSet", "prune"),
     "unlearning.salun": ("locate_salun", "unlearn_salun"),
     "unlearning.scissorhands": ("locate_scissorhands", "unlearn_scissorhands"),
@@ -47,6 +50,8 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:  # the same once more, for tools that read without running
+    from conceptrevive.auditing.changes import Changes as Changes
+    from conceptrevive.auditing.changes import masks_between as masks_between
     from conceptrevive.auditing.verdict import AuditReport as AuditReport
     from conceptrevive.auditing.verdict import audit as audit
     from conceptrevive.concepts.concept import Concept as Concept
@@ -55,6 +60,7 @@ if TYPE_CHECKING:  # the same once more, for tools that read without running
     from conceptrevive.concepts.paper import paper_concepts as paper_concepts
     from conceptrevive.concepts.pocket import pocket_concepts as pocket_concepts
     from conceptrevive.concepts.presets import get_concept as get_concept
+    from conceptrevive.defence.defences import defend as defend
     from conceptrevive.defence.obfuscation import modified_probability as modified_probability
     from conceptrevive.defence.obfuscation import obfuscate as obfuscate
     from conceptrevive.errors import ConceptReviveError as ConceptReviveError
@@ -82,6 +88,7 @@ if TYPE_CHECKING:  # the same once more, for tools that read without running
     from conceptrevive.revival.signs import sign_accuracy as sign_accuracy
     from conceptrevive.unlearning.conceptprune import locate as locate
     from conceptrevive.unlearning.forget_it_all import locate_forget_it_all as locate_forget_it_all
+    from conceptrevive.unlearning.locators import locate_by as locate_by
     from conceptrevive.unlearning.masks import MaskSet as MaskSet
     from conceptrevive.unlearning.masks import prune as prune
     from conceptrevive.unlearning.salun import locate_salun as locate_salun

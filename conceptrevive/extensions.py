@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from inspect import Parameter, signature
 from typing import Any, Literal, get_args
 
 from conceptrevive.errors import ConceptReviveError, nearest, one_line
@@ -116,6 +117,34 @@ def _imported(option: str, given: str, value: str) -> Any:
             f"{option} {given!r} is a {type(found).__name__}, not a function: name a function"
         )
     return found
+
+
+def taken(function: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `settings` that `function` takes by their names; it may take any (`**settings`)."""
+    takes = signature(function).parameters
+    if any(p.kind is Parameter.VAR_KEYWORD for p in takes.values()):
+        return dict(settings)
+    return {name: value for name, value in settings.items() if name in takes}
+
+
+def called(given: object) -> str:
+    """What messages call what was given: the name, or the function's own."""
+    return given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
+
+
+def check_settings(
+    given: object, function: Callable[..., Any], settings: Mapping[str, Any]
+) -> None:
+    """Raise ConceptReviveError for one of `settings` that is not None and that `function` lacks.
+
+    Args:
+        given: by which name the user asked for the function, or the function.
+    """
+    takes = taken(function, settings)
+    for setting, value in settings.items():
+        if value is not None and setting not in takes:
+            what = f"it takes {', '.join(takes)}" if takes else "leave it out"
+            raise ConceptReviveError(f"{setting} is no setting of {called(given)}: {what}")
 
 
 def summary(function: Callable[..., Any]) -> str:

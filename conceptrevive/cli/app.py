@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from conceptrevive.cli import auditing, editing, listing, measuring, reproducing
+from conceptrevive.cli import auditing, comparing, editing, listing, measuring, reproducing
 from conceptrevive.cli.handler import FAILED, TERMINATED, exit_code, guarded
 from conceptrevive.cli.output import complain, say
 from conceptrevive.version import version
@@ -20,6 +20,7 @@ NAME = "conceptrevive"
 COMMANDS: dict[str, Callable[..., object]] = {
     "demo": measuring.run_demo,
     "locate": measuring.run_locate,
+    "masks": comparing.run_masks,
     "prune": editing.run_prune,
     "revive": editing.run_revive,
     "obfuscate": editing.run_obfuscate,

@@ -21,9 +21,9 @@ from conceptrevive.cli.options import (
 )
 from conceptrevive.cli.output import complain, show
 from conceptrevive.cli.places import check_new
-from conceptrevive.defence.defaults import SIGMA
+from conceptrevive.defence.defaults import DEFENCE, SIGMA
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.revival.defaults import MAGNITUDE, SOLVER, TOP_K, Magnitude, Solver
+from conceptrevive.revival.defaults import MAGNITUDE, MAGNITUDES, SOLVER, TOP_K, Solver
 
 if TYPE_CHECKING:
     from conceptrevive.checkpoints.contents import Checkpoint
@@ -83,7 +83,12 @@ def run_revive(
         float, typer.Option(metavar="F", help="share of the signs kept, the surest")
     ] = TOP_K,
     magnitude: Annotated[
-        Magnitude, typer.Option(help="size given to a revived weight, of its row")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=f"size given to a revived weight, of its row: {', '.join(MAGNITUDES)}, a "
+            "registered one, module:function",
+        ),
     ] = MAGNITUDE,
     partial: Partial = False,
     as_json: AsJson = False,
@@ -95,12 +100,14 @@ def run_revive(
     """Bring back what was pruned, from the zeros alone."""
     from conceptrevive.cli.positions import guessed, left_zeros, with_survivors
     from conceptrevive.revival.attack import revive
+    from conceptrevive.revival.magnitude import magnitude_rule
     from conceptrevive.unlearning.fit import check_not_empty
     from conceptrevive.unlearning.masks import MaskSet
 
     if masks is not None and (guess is not None or layers is not None):
         other = "--guess" if guess is not None else "--layers"
         raise ConceptReviveError(f"--masks and {other} exclude each other: give one")
+    rule = magnitude_rule(magnitude)
     check_new("--out", out)
     note: dict[str, Any] = {
         "operation": "revive",
@@ -126,7 +133,7 @@ def run_revive(
         per_layer.update({n: int(m.sum()) for n, m in known.items()})
         note["revived"] = sum(per_layer.values())
         kept = {n: weights[n] for n in known}
-        return revive(kept, known, solver=solver, top_k=top_k, magnitude=magnitude, seed=seed)
+        return revive(kept, known, solver=solver, top_k=top_k, magnitude=rule, seed=seed)
 
     result = _write(checkpoint, out, edit, note, where, partial or masks is None)
     show(result | {"per_layer": per_layer}, as_json)
@@ -140,6 +147,12 @@ def run_obfuscate(
         float, typer.Option(metavar="F", help="σ_M in units of each layer's σ_U")
     ] = SIGMA,
     absolute: Annotated[bool, typer.Option("--absolute", help="--sigma is σ_M itself")] = False,
+    defence: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help=f"how: {DEFENCE}, a registered one, module:function (no --sigma)"
+        ),
+    ] = DEFENCE,
     partial: Partial = False,
     as_json: AsJson = False,
     device: Device = None,
@@ -148,17 +161,22 @@ def run_obfuscate(
     seed: SecretSeed = None,
 ) -> None:
     """Fill the located weights with noise instead of zeros."""
-    from conceptrevive.defence.obfuscation import obfuscate
+    from conceptrevive.defence.defences import defend, find_defence
     from conceptrevive.unlearning.masks import MaskSet
 
+    given = {
+        "sigma": None if sigma == SIGMA else sigma,
+        "relative": False if absolute else None,
+        "seed": seed,
+    }
+    find_defence(defence, **given)
     check_new("--out", out)
     located = MaskSet.load(masks)
-    note: dict[str, Any] = {
-        "operation": "obfuscate",
-        "concept": located.concept,
-        "sigma": sigma,
-        "relative": not absolute,
-    }
+    note: dict[str, Any] = {"operation": "obfuscate", "concept": located.concept}
+    if defence == DEFENCE:
+        note |= {"sigma": sigma, "relative": not absolute}
+    else:
+        note |= {"defence": defence} | {n: v for n, v in given.items() if v is not None}
     if seed is not None:
         note["seed"] = seed
         complain(
@@ -167,7 +185,11 @@ def run_obfuscate(
         )
 
     def edit(weights: Weights) -> Weights:
-        return obfuscate(weights, located, sigma=sigma, relative=not absolute, seed=seed)
+        hidden = defend(defence, weights, located, **given)
+        beside = sum(int((hidden[n] != w)[~located[n]].sum()) for n, w in weights.items())
+        if beside:
+            complain("conceptrevive obfuscate", f"{beside} weights that are not masked changed too")
+        return hidden
 
     # A file whose header says what was hidden hides nothing.
     checkpoint = _open(model, revision, variant, located)

@@ -48,6 +48,24 @@ def _locators() -> dict[str, object]:
     return _with_registered("locators", METHODS_SAID)
 
 
+def _magnitudes() -> dict[str, object]:
+    from conceptrevive.revival.defaults import MAGNITUDES_SAID
+
+    return _with_registered("magnitudes", MAGNITUDES_SAID)
+
+
+def _defences() -> dict[str, object]:
+    from conceptrevive.defence.defaults import DEFENCES_SAID
+
+    return _with_registered("defences", DEFENCES_SAID)
+
+
+def _judges() -> dict[str, object]:
+    shipped = {"labels": "a classifier's, which the concept names; see `Concept.labels`"}
+    shipped["clip_pair"] = "CLIP's, where no class fits; see `Concept.clip_pair`"
+    return _with_registered("judges", shipped)
+
+
 def _with_registered(kind: Kind, shipped: Mapping[Any, str]) -> dict[str, object]:
     """What is shipped, and where the functions are that installed packages register."""
     from conceptrevive.extensions import registered
@@ -63,6 +81,9 @@ LISTS: dict[str, Callable[[], dict[str, object]]] = {
     "styles": _styles,
     "solvers": _solvers,
     "locators": _locators,
+    "magnitudes": _magnitudes,
+    "defences": _defences,
+    "judges": _judges,
 }
 
 
@@ -70,7 +91,7 @@ def run_list(
     what: Annotated[str, typer.Argument(metavar="WHAT", help=", ".join(LISTS))],
     as_json: AsJson = False,
 ) -> None:
-    """List what there is: concepts, scenes, styles, solvers, locators."""
+    """List what there is to choose from, by the names that other commands take."""
     if what not in LISTS:
         raise ConceptReviveError(
             f"nothing is called {what!r}{nearest(what, LISTS)}: list one of {', '.join(LISTS)}"

@@ -78,7 +78,10 @@ def run_locate(
     out: Annotated[str, typer.Option(metavar="FILE", help="mask file to write (.safetensors)")],
     preset: Table = None,
     method: Annotated[
-        str, typer.Option(metavar="NAME", help=f"how: {', '.join(METHODS)}")
+        str,
+        typer.Option(
+            metavar="NAME", help=f"how: {', '.join(METHODS)}, a registered one, module:function"
+        ),
     ] = METHOD,
     skill_ratio: Annotated[
         float | None,
@@ -111,11 +114,11 @@ def run_locate(
     """Find the weights of a concept."""
     from conceptrevive.models.layers import linear_layers
     from conceptrevive.models.matrices import all_matrices
-    from conceptrevive.unlearning.locators import locator
+    from conceptrevive.unlearning.locators import locate_by, locator
     from conceptrevive.unlearning.masks import FORMAT
 
     settings = {"skill_ratio": skill_ratio, "tau": tau, "ratio": ratio, "layers": layers}
-    find = locator(method, **settings)
+    locator(method, **settings)  # before anything is loaded
     check_file("--out", out, is_ours=holds(FORMAT.encode()), what="mask file")
     by_gradient = method in BY_GRADIENT
     chosen, pipe = _load(model, concept, preset, device, revision, variant, single=by_gradient)
@@ -123,9 +126,11 @@ def run_locate(
     if layers is not None:
         known = all_matrices(pipe) if by_gradient else linear_layers(pipe)
         given["layers"] = list(matching(known, layers))
-    total = None if by_gradient else 2 * len(chosen.target_prompts)
+    total = None if by_gradient or method not in METHODS else 2 * len(chosen.target_prompts)
     with progress(f"locate {chosen.name}", total) as update:
-        masks = find(pipe, chosen, seed=seed, progress=lambda n: update(advance=n), **given)
+        masks = locate_by(
+            method, pipe, chosen, seed=seed, progress=lambda n: update(advance=n), **given
+        )
     masks.save(out)
     result = {
         "concept": chosen.name,
@@ -149,6 +154,14 @@ def run_evaluate(
     retained: Annotated[
         int | None, typer.Option(metavar="N", help="pictures of other concepts; default: one each")
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="of the concept's pictures: a registered judge or module:function; "
+            "default: the concept's labels or pair",
+        ),
+    ] = None,
     as_json: AsJson = False,
     device: Device = None,
     revision: Revision = None,
@@ -157,10 +170,12 @@ def run_evaluate(
 ) -> None:
     """Draw the concept and judge it."""
     from conceptrevive.evaluation.outcomes import evaluate
+    from conceptrevive.evaluation.own_judge import find_judge
     from conceptrevive.experiments.provenance import provenance
     from conceptrevive.models.generation import fastest
     from conceptrevive.models.layers import denoiser
 
+    own = None if judge is None else find_judge(judge)
     chosen, pipe = _load(model, concept, preset, device, revision, variant)
     others = len({p.labels for p in chosen.retained}) if retained is None else retained
     with progress(f"evaluate {chosen.name}", images + others) as update:
@@ -170,6 +185,7 @@ def run_evaluate(
             n=images,
             retained=retained,
             seed=seed,
+            judge=own,
             progress=lambda n: update(advance=n),
         )
     top1, kept = outcomes.erased, outcomes.retained
@@ -182,6 +198,7 @@ def run_evaluate(
         "retained_top1": kept.value if kept.n else None,
         "retained_interval": kept.interval,
         "retained_n": kept.n,
+        **({} if judge is None else {"judge": judge}),
         "sampling": str(fastest(pipe)),
         **provenance(seed, str(next(denoiser(pipe).parameters()).device)),
     }

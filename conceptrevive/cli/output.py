@@ -35,6 +35,12 @@ def show(result: Mapping[str, object], as_json: bool) -> None:
     say("\n".join(lines), sys.stdout)
 
 
+def some(names: list[str], most: int = 3, between: str = ", ") -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - most
+    return between.join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"

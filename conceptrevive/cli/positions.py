@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeVar
 
-from conceptrevive.cli.output import complain
+from conceptrevive.cli.output import complain, some
 from conceptrevive.errors import ConceptReviveError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def guessed(checkpoint: Checkpoint, share: float, pattern: str | None) -> MaskSe
         f"{_layers(len(where))}, listed below",
     )
     if unseen:
-        complain(WHERE, f"not looked at: {_some(unseen)}")
+        complain(WHERE, f"not looked at: {some(unseen)}")
     return where
 
 
@@ -71,7 +71,7 @@ def left_zeros(checkpoint: Checkpoint, pattern: str | None) -> MaskSet:
     if report.natural:
         complain(WHERE, f"{_natural(report.natural)}; they stay 0")
     if unseen:
-        complain(WHERE, f"not looked at: {_some(unseen)}")
+        complain(WHERE, f"not looked at: {some(unseen)}")
     return report.masks
 
 
@@ -84,7 +84,7 @@ def with_survivors(weights: Weights, masks: Mapping[str, Tensor]) -> dict[str, T
         n: m for n, m in masks.items() if m.shape != weights[n].shape or (weights[n][~m] != 0).any()
     }
     if lost := [n for n in masks if n not in known]:
-        problem = f"{_some(lost)}: every weight is 0 or masked, nothing is left to go by"
+        problem = f"{some(lost)}: every weight is 0 or masked, nothing is left to go by"
         if not known:
             raise ConceptReviveError(f"{problem}: give the model as it was pruned")
         complain(WHERE, f"{problem}; left as they are")
@@ -124,7 +124,7 @@ def _nothing(checkpoint: Checkpoint, report: ZeroReport, unseen: list[str]) -> s
     if report.natural:
         text += f" that pruning must have left; {_natural(report.natural)}"
     if unseen:
-        text += f"; not looked at: {_some(unseen)}"
+        text += f"; not looked at: {some(unseen)}"
     return f"{text}: give --masks, or --guess a pruning rate"
 
 
@@ -132,7 +132,7 @@ def _no_matrix(checkpoint: Checkpoint, layers: Mapping[str, Place], unseen: list
     """That none of these layers can be completed, and what to do."""
     from conceptrevive.checkpoints.layers import matrix_remedy
 
-    why = f"; not looked at: {_some(unseen)}" if unseen else ""
+    why = f"; not looked at: {some(unseen)}" if unseen else ""
     return (
         f"{checkpoint.source} has no float matrix of 16 bits or more to look at{why}: "
         f"{matrix_remedy(layers.values())}"
@@ -144,15 +144,9 @@ def _natural(natural: Mapping[str, str]) -> str:
     by_reason: dict[str, list[str]] = {}
     for name, reason in natural.items():
         by_reason.setdefault(reason, []).append(name)
-    told = [f"those of {_some(names, 1)}: {reason}" for reason, names in by_reason.items()]
-    return f"natural zeros in {_layers(len(natural))}: {_some(told, 3, '; ')}"
+    told = [f"those of {some(names, 1)}: {reason}" for reason, names in by_reason.items()]
+    return f"natural zeros in {_layers(len(natural))}: {some(told, 3, '; ')}"
 
 
 def _layers(count: int) -> str:
     return "1 layer" if count == 1 else f"{count} layers"
-
-
-def _some(names: list[str], most: int = 3, between: str = ", ") -> str:
-    """The first few names, and how many more there are."""
-    more = len(names) - most
-    return between.join(names[:most]) + (f" and {more} more" if more > 0 else "")

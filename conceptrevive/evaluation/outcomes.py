@@ -19,6 +19,7 @@ from conceptrevive.concepts.concept import Concept, Probe
 from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.evaluation.defaults import IMAGES
 from conceptrevive.evaluation.judges import classifier, clip
+from conceptrevive.evaluation.own_judge import Judge, find_judge, judged_by
 from conceptrevive.intervals import Rate
 from conceptrevive.models.calling import SEEDS
 from conceptrevive.models.generation import generate
@@ -192,6 +193,7 @@ def evaluate(
     seed: int = 0,
     steps: int | None = None,
     guidance: float | None = None,
+    judge: str | Judge | None = None,
     progress: Progress = None,
 ) -> Outcomes:
     """Draw and judge the erased concept and the retained ones.
@@ -202,6 +204,8 @@ def evaluate(
         retained: pictures of the others; None draws each other concept once, 0 none.
         seed: the same seed gives the same noise, so two models' outcomes are paired.
         steps, guidance: None takes the concept's settings.
+        judge: of the concept's pictures: a function from pictures to truth values, or its name;
+            None takes the concept's labels or pair. The others' labels are always the concept's.
 
     Raises:
         ConceptReviveError: the concept has no judge, or one that lacks its classes; n < 1; or
@@ -216,15 +220,17 @@ def evaluate(
         raise ConceptReviveError(
             f"retained is {retained}: it must be 0 or more, or None for each other concept once"
         )
-    if not concept.labels and not concept.clip_pair:
+    own = None if judge is None else find_judge(judge)
+    if own is None and not concept.labels and not concept.clip_pair:
         judge_concept(concept, [])
     device = str(next(denoiser(model).parameters()).device)
     count = len({p.labels for p in concept.retained}) if retained is None else retained
     wanted = [p.labels for p in retained_probes(concept, count)]
     # The judge first: what it lacks should be known before an hour of drawing.
-    if concept.labels or wanted:
-        classifier(concept.judge, device).check([concept.labels, *wanted])
-    if not concept.labels:
+    labels = [] if own else [concept.labels]
+    if any(labels) or wanted:
+        classifier(concept.judge, device).check([*labels, *wanted])
+    if not own and not concept.labels:
         clip(concept.judge, device)
     images = evaluate_images(
         model, concept, n=n, seed=seed, steps=steps, guidance=guidance, progress=progress
@@ -233,4 +239,5 @@ def evaluate(
         model, concept, n=count, seed=seed, steps=steps, guidance=guidance, progress=progress
     )
     right = classifier(concept.judge, device).correct(others, wanted) if wanted else []
-    return Outcomes(concept.name, tuple(judge_concept(concept, images, device)), tuple(right), seed)
+    shows = judged_by(own, images) if own else judge_concept(concept, images, device)
+    return Outcomes(concept.name, tuple(shows), tuple(right), seed)

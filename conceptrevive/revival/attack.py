@@ -15,8 +15,8 @@ from conceptrevive.errors import ConceptReviveError, expect_seed
 from conceptrevive.models.weights import Weights
 from conceptrevive.revival.completion.problems import Completion
 from conceptrevive.revival.completion.solvers import complete
-from conceptrevive.revival.defaults import MAGNITUDE, MAGNITUDES, SOLVER, TOP_K, Magnitude, Solver
-from conceptrevive.revival.magnitude import neuron_magnitude
+from conceptrevive.revival.defaults import MAGNITUDE, SOLVER, TOP_K, Magnitude, Solver
+from conceptrevive.revival.magnitude import Rule, magnitude_rule, neuron_magnitude, own_magnitude
 from conceptrevive.revival.signs import check_top_k, retain_signs
 from conceptrevive.unlearning.fit import check_weights
 
@@ -27,7 +27,7 @@ def revive(
     *,
     solver: Solver = SOLVER,
     top_k: float = TOP_K,
-    magnitude: Magnitude = MAGNITUDE,
+    magnitude: Magnitude | str | Rule = MAGNITUDE,
     seed: int = 0,
     side: Mapping[str, Float[Tensor, "any_rows columns"]] | None = None,
 ) -> Weights:
@@ -39,8 +39,9 @@ def revive(
         weights: {module name: pruned matrix}.
         masks: which entries were pruned (True), keyed alike; None reads them off the exact zeros.
             Values at masked positions are never used.
-        solver, top_k, magnitude: see `complete`, `retain_signs`, `revive_layer`.
-        seed: for magnitude="sample".
+        solver, top_k, magnitude: see `complete`, `retain_signs`, `revive_layer`. A magnitude is a
+            rule's name or a function, see `own_magnitude`.
+        seed: for magnitude="sample", and for functions.
         side: per layer, what else shares its columns (see `read_side`).
 
     Returns:
@@ -52,14 +53,17 @@ def revive(
     """
     check_weights(weights, "revive_matrix")
     check_top_k(top_k)
-    _check_magnitude(magnitude)
+    rule = magnitude_rule(magnitude)
     expect_seed(seed)
     generator = torch.Generator().manual_seed(int(seed))
     completions = complete(weights, masks, solver=solver, side=side)
     out = {}
     for name, weight in weights.items():
         if name in completions:
-            out[name] = revive_layer(completions[name], top_k, magnitude, generator)
+            try:
+                out[name] = revive_layer(completions[name], top_k, rule, generator)
+            except ConceptReviveError as e:
+                raise ConceptReviveError(f"{name}: {e}") from e
         else:
             out[name] = weight.clone()
     return out
@@ -71,7 +75,7 @@ def revive_matrix(
     *,
     solver: Solver = SOLVER,
     top_k: float = TOP_K,
-    magnitude: Magnitude = MAGNITUDE,
+    magnitude: Magnitude | str | Rule = MAGNITUDE,
     seed: int = 0,
     side: Float[Tensor, "any_rows columns"] | None = None,
     name: str = "weight",
@@ -89,27 +93,25 @@ def revive_matrix(
     return revived[name]
 
 
-def _check_magnitude(magnitude: str) -> None:
-    if magnitude not in MAGNITUDES:
-        raise ConceptReviveError(
-            f"magnitude {magnitude!r} is unknown: choose one of {', '.join(MAGNITUDES)}"
-        )
-
-
 def revive_layer(
     completion: Completion,
     top_k: float = TOP_K,
-    magnitude: Magnitude = MAGNITUDE,
+    magnitude: Magnitude | str | Rule = MAGNITUDE,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "rows columns"]:
     """The revived weight of one completed layer; surviving entries bitwise unchanged.
 
     Besides `neuron_magnitude`'s rules, "expected" leaves every kept entry at its completed value:
-    with the solver "prior" that is E[w | survivors, pruned].
+    with the solver "prior" that is E[w | survivors, pruned]. For a rule of one's own see
+    `own_magnitude`.
     """
-    _check_magnitude(magnitude)
+    rule = magnitude_rule(magnitude)
     signs = retain_signs(completion, top_k)
-    if magnitude == "expected":
+    if rule == "expected":
         return torch.where(completion.mask & (signs == 0), 0, completion.weight)
-    size = neuron_magnitude(completion.weight, completion.mask, magnitude, generator)
+    weight, mask = completion.weight, completion.mask
+    if callable(rule):
+        size = own_magnitude(rule, weight, mask, generator)
+    else:
+        size = neuron_magnitude(weight, mask, rule, generator)
     return torch.where(completion.mask, signs * size, completion.weight)

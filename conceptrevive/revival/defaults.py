@@ -26,5 +26,13 @@ MAGNITUDES: tuple[Magnitude, ...] = get_args(Magnitude)
 
 MAGNITUDE: Magnitude = "max"
 
+#: What each gives, for who has to choose.
+MAGNITUDES_SAID: dict[Magnitude, str] = {
+    "max": "the largest |w| that survived in the row; the default",
+    "average": "the mean |w| that survived in the row",
+    "sample": "|N(μ, σ²)| of what survived in the row",
+    "expected": "the completed weight as it is",
+}
+
 #: The paper's K: the share of signs kept, those with the largest completed magnitude (§3.3).
 TOP_K = 0.6

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, expect
+from conceptrevive.extensions import find
 from conceptrevive.revival.defaults import MAGNITUDE, MAGNITUDES, Magnitude
+
+#: A rule of one's own: (completed weight, mask, generator) → sizes ≥ 0, one a row or one an entry.
+Rule: TypeAlias = Callable[[Tensor, Tensor, torch.Generator | None], Tensor]
 
 #: Those that are sizes of their own; "expected" keeps the completed one.
 RULES = tuple(rule for rule in MAGNITUDES if rule != "expected")
@@ -45,3 +52,44 @@ def neuron_magnitude(
     else:
         raise ConceptReviveError(f"magnitude {rule!r} is unknown: choose one of {', '.join(RULES)}")
     return out.to(weight.dtype)
+
+
+def magnitude_rule(magnitude: Magnitude | str | Rule) -> Magnitude | Rule:
+    """A shipped rule's name as it is, else the function: registered, `module:function` or given.
+
+    Raises ConceptReviveError where there is none.
+    """
+    if isinstance(magnitude, str):
+        for name in MAGNITUDES:
+            if magnitude == name:
+                return name
+    rule: Rule = find("magnitudes", magnitude, dict.fromkeys(MAGNITUDES, neuron_magnitude))
+    return rule
+
+
+def own_magnitude(
+    rule: Rule,
+    weight: Float[Tensor, "rows columns"],
+    mask: Bool[Tensor, "rows columns"],
+    generator: torch.Generator | None,
+) -> Float[Tensor, "rows _"]:
+    """The sizes that a rule of one's own gives, in the weight's dtype.
+
+    Raises ConceptReviveError unless they are finite, not negative, and one a row or one an entry.
+    """
+    size = rule(weight, mask, generator)
+    expect(size, Tensor, "what the magnitude rule returned", "return a torch tensor of sizes")
+    shapes = ((len(weight), 1), tuple(weight.shape))
+    if tuple(size.shape) not in shapes:
+        raise ConceptReviveError(
+            f"the magnitude rule returned sizes of shape {tuple(size.shape)}: return one a row, "
+            f"{shapes[0]}, or one an entry, {shapes[1]}"
+        )
+    size = size.to(weight.device, weight.dtype)
+    wrong = ~torch.isfinite(size) | (size < 0)
+    if wrong.any():
+        raise ConceptReviveError(
+            f"the magnitude rule returned {float(size[wrong][0])}: sizes are finite and ≥ 0, the "
+            "sign is the completion's"
+        )
+    return size

@@ -1,22 +1,34 @@
-"""The ways of locating a concept's weights, by name: all take a pipeline and a concept."""
+"""The ways of locating a concept's weights, by name: all take a pipeline and a concept.
+
+Those of others are called in the same way as those that are shipped, see `locate_by`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from inspect import signature
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
 
+from torch import Tensor
+
+from conceptrevive.concepts.concept import Concept
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.extensions import find
+from conceptrevive.extensions import called, check_settings, find, taken
+from conceptrevive.models.protocol import TextToImage
+from conceptrevive.models.weights import read_weights
 from conceptrevive.unlearning.conceptprune import locate
 from conceptrevive.unlearning.defaults import Method
+from conceptrevive.unlearning.fit import check_fit, check_masks, check_not_empty
 from conceptrevive.unlearning.forget_it_all import locate_forget_it_all
 from conceptrevive.unlearning.masks import MaskSet
 from conceptrevive.unlearning.salun import locate_salun
 from conceptrevive.unlearning.scissorhands import locate_scissorhands
 
-#: {name: function (model, concept, …) → MaskSet}; a new locator is a file and a line here.
-LOCATORS: dict[Method, Callable[..., MaskSet]] = {
+#: (model, concept, *, …) → {module name: bool (rows, columns)}, True = to be pruned.
+Locator: TypeAlias = Callable[..., Mapping[str, Tensor]]
+
+#: {name: locator}; a new one that is shipped is a file and a line here.
+LOCATORS: dict[Method, Locator] = {
     "conceptprune": locate,
     "salun": locate_salun,
     "scissorhands": locate_scissorhands,
@@ -24,21 +36,54 @@ LOCATORS: dict[Method, Callable[..., MaskSet]] = {
 }
 
 
-def locator(method: str, **settings: Any) -> Callable[..., MaskSet]:
-    """The locator of this name.
+def locator(method: str | Locator, **settings: Any) -> Locator:
+    """The locator of this name: a shipped one, a registered one, or `module:function`.
 
     Args:
+        method: or the function itself.
         settings: what it is going to be given by keyword; those that are None do not count.
 
     Raises:
         ConceptReviveError: there is none, or it has no such setting.
     """
-    found: Callable[..., MaskSet] = find("locators", method, LOCATORS)
-    takes = signature(found).parameters
-    for name, value in settings.items():
-        if value is not None and name not in takes:
-            raise ConceptReviveError(
-                f"{name} is no setting of {method}: it takes "
-                + ", ".join(n for n in settings if n in takes)
-            )
+    found: Locator = find("locators", method, LOCATORS)
+    check_settings(method, found, settings)
     return found
+
+
+def locate_by(
+    method: str | Locator, model: TextToImage, concept: Concept, **settings: Any
+) -> MaskSet:
+    """Masks by any locator, shipped or one's own.
+
+    A locator is a function (pipeline, concept, …) → {module name: mask}. By keyword it gets those
+    of `settings` that it names: `layers` is what to look at, None for its own choice; `seed` and
+    `progress` as in `locate`. What it returns has to fit the model, and hold something.
+
+    Args:
+        method: a name (see `locator`) or the function.
+        settings: None stands for the locator's own default.
+
+    Raises:
+        ConceptReviveError: no such locator or setting, masks that do not fit, or that are empty.
+    """
+    own = {
+        n: v for n, v in settings.items() if n not in ("seed", "progress")
+    }  # all are given these
+    function = locator(method, **own)
+    given = {n: v for n, v in taken(function, settings).items() if v is not None}
+    masks = function(model, concept, **given)
+    if function in LOCATORS.values() and isinstance(masks, MaskSet):
+        return masks
+    name = called(method)
+    try:
+        check_masks(masks)
+        if not isinstance(masks, MaskSet):
+            seed = given.get("seed")
+            masks = MaskSet(dict(masks), concept=concept.name, seed=seed)
+        masks = replace(masks, method=masks.method or name)
+        check_not_empty(masks)
+        check_fit(read_weights(model, list(masks)), masks)
+    except ConceptReviveError as e:
+        raise ConceptReviveError(f"method {name!r} returned what cannot be used: {e}") from e
+    return masks

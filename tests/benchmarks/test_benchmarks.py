@@ -388,9 +388,7 @@ def test_the_random_model_is_located_and_attacked(tmp_path, monkeypatch):
     from benchmarks import random_model
 
     small = random_model.random_sd15
-    monkeypatch.setattr(
-        random_model, "random_sd15", lambda *a: small(*a, size=8, channels=(32, 32, 64, 64))
-    )
+    monkeypatch.setattr(random_model, "random_sd15", lambda *a: small(*a, size=8, share=0.05))
     monkeypatch.setattr(
         pipeline,
         "get_concept",

@@ -313,3 +313,47 @@ def test_layers_and_kinds_of_masks_may_be_mixed(tmp_path, done):
     masks = masked(tmp_path / "masks", names, (32, 24))
     _, result, _ = done("prune", saved(tmp_path / "m.safetensors", unet()), masks)
     assert result["layers"] == 4 and result["zeros"] == result["pruned"]
+
+
+MINE = """
+def size(weight, mask, generator):
+    return weight.abs().amax(1, keepdim=True) / 2
+
+def fill(weights, masks, seed=0):
+    new = {n: w.masked_fill(masks[n], 0.25) for n, w in weights.items()}
+    return {n: w + seed * n.startswith("down_blocks.1") for n, w in new.items()}
+"""
+
+
+def test_a_magnitude_and_a_defence_of_ones_own(done, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine_of_editing.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    weights = unet(pruned=["ff.net.2"])
+    model = saved(tmp_path / "m.safetensors", weights)
+    path = masked(tmp_path / "k.safetensors", candidates(2))
+    masks = cr.MaskSet.load(path)
+    keys = {n: f"{n}.weight" for n in masks}
+
+    out, result, _ = done("revive", model, path, "--magnitude", "mine_of_editing:size")
+    after = load_file(out)
+    assert result["magnitude"] == "mine_of_editing:size"
+    for name, key in keys.items():
+        completion = cr.complete_matrix(weights[key], masks[name])
+        size = completion.weight.abs().amax(1, keepdim=True) / 2
+        kept = cr.retain_signs(completion, 0.6)
+        expected = torch.where(masks[name], kept * size, weights[key])
+        assert torch.equal(after[key], expected)
+
+    out, result, said = done("obfuscate", model, path, "--defence", "mine_of_editing:fill")
+    after = load_file(out)
+    assert result["defence"] == "mine_of_editing:fill" and "sigma" not in result and said == ""
+    assert all(
+        torch.equal(after[k], weights[k].masked_fill(masks[n], 0.25)) for n, k in keys.items()
+    )
+    more = ("--defence", "mine_of_editing:fill", "--seed", "1")
+    _, result, said = done("obfuscate", model, path, *more)
+    beside = int((~masks[block(1, "ff.net.2")]).sum())
+    assert f"{beside} weights that are not masked changed too" in said
+    argv = ["obfuscate", str(model), "--masks", str(path), "--out", "o.safetensors"]
+    assert main([*argv, "--defence", "mine_of_editing:fill", "--sigma", "2"]) == 2
+    assert "sigma is no setting of mine_of_editing:fill: it takes seed" in capsys.readouterr().err

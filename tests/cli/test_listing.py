@@ -45,7 +45,7 @@ def test_every_kind_is_readable(capsys):
     for what in LISTS:
         assert main(["list", what]) == 0
         shown = capsys.readouterr().out
-        assert len(shown.splitlines()) >= 2 and "{" not in shown
+        assert shown.strip() and "{" not in shown
 
 
 def test_unknown_kinds_get_the_nearest(capsys):

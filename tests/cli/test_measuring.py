@@ -78,3 +78,37 @@ def test_methods_and_settings_that_there_are_not(
     shown = capsys.readouterr()
     assert message in shown.err and shown.err.count("\n") == 1 and not shown.out
     assert not out.exists()
+
+
+MINE = """
+import torch
+
+def find(pipeline, concept, layers=None, seed=0):
+    names = [n for n, m in pipeline.unet.named_modules() if n.endswith(layers or "attn2.to_k")]
+    weights = {n: pipeline.unet.get_submodule(n).weight for n in names}
+    return {n: w > w.quantile(0.9) for n, w in weights.items()}
+
+def judge(pictures):
+    return [i == 0 for i, _ in enumerate(pictures)]
+"""
+
+
+def test_a_locator_and_a_judge_of_ones_own(
+    tiny_folder, concept_file, tmp_path, capsys, monkeypatch
+):
+    """Functions of a module in the working folder, by module:function."""
+    (tmp_path / "mine_of_measuring.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "masks.safetensors"
+    more = ("--method", "mine_of_measuring:find", "--json")
+    assert main(argv(tiny_folder, concept_file, out, *more)) == 0
+    told, masks = json.loads(capsys.readouterr().out), cr.MaskSet.load(out)
+    assert told["method"] == masks.method == "mine_of_measuring:find" and masks.concept == "own"
+    assert all(n.endswith("attn2.to_k") for n in masks) and told["pruned"] == masks.count > 0
+    evaluate = ["evaluate", str(tiny_folder), "--concept", str(concept_file), "--images", "2"]
+    more = ["--judge", "mine_of_measuring:judge", "--device", "cpu", "--json"]
+    assert main([*evaluate, *more]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["top1"], told["n"], told["judge"]) == (0.5, 2, "mine_of_measuring:judge")
+    assert main(argv(tiny_folder, concept_file, out, "--method", "slun")) == 2
+    assert "method 'slun' is unknown (did you mean 'salun'?)" in capsys.readouterr().err

@@ -66,3 +66,19 @@ def test_a_compiled_model_is_evaluated_on_its_own_device(tiny, monkeypatch):
     monkeypatch.setattr(tiny, "unet", torch.compile(tiny.unet, backend="eager"))
     with torch.compiler.set_stance("force_eager"):
         assert len(cr.evaluate(tiny, CAT, n=1, retained=0).erased_outcomes) == 1
+
+
+def test_a_judge_of_ones_own_needs_no_labels(tiny):
+    """The concept's are for the others' pictures then, if it has some."""
+    concept = replace(CAT, labels=(), retained=(cr.Probe("a dog", ("object:dog",)),))
+    seen = []
+
+    def judge(pictures):
+        seen.extend(pictures)
+        return [i == 1 for i in range(len(pictures))]
+
+    result = cr.evaluate(tiny, concept, n=3, judge=judge)
+    assert result.erased_outcomes == (False, True, False) and len(seen) == 3
+    assert len(result.retained_outcomes) == 1
+    with pytest.raises(cr.ConceptReviveError, match="judge 'none' is unknown"):
+        cr.evaluate(tiny, concept, n=3, judge="none")

@@ -145,6 +145,43 @@ def test_unknown_magnitude():
         neuron_magnitude(BY_HAND.weight, BY_HAND.mask, "min")
 
 
+def test_a_rule_of_ones_own():
+    """One size a row; the signs stay the completion's, survivors are untouched."""
+
+    def third(weight, mask, generator):
+        assert torch.equal(weight, BY_HAND.weight) and torch.equal(mask, BY_HAND.mask)
+        return torch.tensor([[1.5], [2.5], [9.0]])
+
+    expected = torch.tensor([[0.0, 2.0, -1.5, -1.0], [3.0, 2.5, 0.0, 2.5], [-4.0, 1.0, 0.5, 0.0]])
+    assert torch.equal(revive_layer(BY_HAND, 0.6, third), expected)
+
+    def as_sampled(weight, mask, generator):
+        return neuron_magnitude(weight, mask, "sample", generator)
+
+    w, masks = layers()
+    shipped = cr.revive(w, masks, magnitude="sample", seed=3)
+    own = cr.revive(w, masks, magnitude=as_sampled, seed=3)
+    assert all(torch.equal(own[n], shipped[n]) for n in w)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (lambda w: 1.0, "a.ff.net.2: what the magnitude rule returned is a float: return a torch"),
+        (
+            lambda w: w[0],
+            r"returned sizes of shape \(48,\): return one a row, \(12, 1\), or one an",
+        ),
+        (lambda w: -w.abs(), "the magnitude rule returned -[0-9.e-]+: sizes are finite and ≥ 0"),
+        (lambda w: w / 0, "the magnitude rule returned -?(inf|nan): sizes are finite"),
+    ],
+)
+def test_what_is_no_size_is_told(size, message):
+    w, masks = layers()
+    with pytest.raises(cr.ConceptReviveError, match=message):
+        cr.revive(w, masks, magnitude=lambda weight, mask, generator: size(weight))
+
+
 def test_a_layer_revived_by_hand():
     expected = torch.tensor([[0.0, 2.0, -2.0, -1.0], [3.0, 3.0, 0.0, 3.0], [-4.0, 1.0, 0.5, 0.0]])
     assert torch.equal(revive_layer(BY_HAND, 0.6, "max"), expected)
@@ -374,7 +411,8 @@ def test_signs_that_rounding_takes_away_are_kept():
             {"magnitude": "min"},
             "magnitude 'min' is unknown: choose one of max, average, sample, exp",
         ),
-        ({"magnitude": ["max"]}, r"magnitude \['max'\] is unknown"),
+        ({"magnitude": ["max"]}, "magnitude is a list: choose one of max, average, sample, exp"),
+        ({"magnitude": "mox"}, r"magnitude 'mox' is unknown \(did you mean 'max'\?\)"),
         ({"solver": "joint"}, "solver 'joint' is unknown: choose one of conditional, prior, paper"),
         ({"side": torch.ones(2, 48)}, r"side is a Tensor: give \{module name: matrix\}"),
         (
