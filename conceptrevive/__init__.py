@@ -28,6 +28,7 @@ _HOMES = {
     "errors": ("ConceptReviveError",),
     "evaluation.outcomes": ("Outcomes", "evaluate"),
     "intervals": ("Rate", "paired_difference", "wilson"),
+    "models.adapters.adapter": ("Adapter",),
     "models.generation": ("denoise_steps", "generate"),
     "models.layers": ("candidate_layers",),
     "models.pipeline": ("load_pipeline",),
@@ -69,6 +70,7 @@ if TYPE_CHECKING:  # the same once more, for tools that read without running
     from conceptrevive.intervals import Rate as Rate
     from conceptrevive.intervals import paired_difference as paired_difference
     from conceptrevive.intervals import wilson as wilson
+    from conceptrevive.models.adapters.adapter import Adapter as Adapter
     from conceptrevive.models.generation import denoise_steps as denoise_steps
     from conceptrevive.models.generation import generate as generate
     from conceptrevive.models.layers import candidate_layers as candidate_layers

@@ -1,4 +1,4 @@
-"""What others bring along: locators, judges, magnitudes and defences of their own.
+"""What others bring along: locators, judges, magnitudes, defences, and adapters of pipelines.
 
 Each is a function, given as such, by the name under which an installed package registers it, or as
 `module:function`. A package registers by an entry point, in its `pyproject.toml`:
@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 
 from conceptrevive.errors import ConceptReviveError, nearest, one_line
 
-Kind = Literal["locators", "judges", "magnitudes", "defences"]
+Kind = Literal["locators", "judges", "magnitudes", "defences", "adapters"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -29,6 +29,7 @@ OPTIONS: dict[Kind, str] = {
     "judges": "judge",
     "magnitudes": "magnitude",
     "defences": "defence",
+    "adapters": "adapter",
 }
 
 

@@ -16,8 +16,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-#: Pixels of their pictures, whatever the family draws by itself.
+#: Pixels of a picture.
 SIZE = 32
+
+#: Families that by themselves draw larger ones, as nothing in their files says how large.
+TO_BE_SIZED = ("flux", "chroma", "auraflow")
 
 _SOURCE = hashlib.sha256(Path(__file__).read_bytes())
 for _library in ("torch", "diffusers", "transformers"):
@@ -173,22 +176,23 @@ def gemma() -> Any:
     return T.Gemma2Model(config)
 
 
-def vae(**more: Any) -> Any:
+def vae(blocks: int = 2, **more: Any) -> Any:
     import diffusers as D
 
     return D.AutoencoderKL(
         latent_channels=4,
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8,) * blocks,
+        down_block_types=("DownEncoderBlock2D",) * blocks,
+        up_block_types=("UpDecoderBlock2D",) * blocks,
         norm_num_groups=4,
         sample_size=16,
         **more,
     )
 
 
-def shifted_vae() -> Any:
+def shifted_vae(blocks: int = 2) -> Any:
     return vae(
+        blocks,
         use_quant_conv=False,
         use_post_quant_conv=False,
         shift_factor=0.0609,
@@ -296,8 +300,7 @@ def controlnet() -> Any:
     import diffusers as D
 
     net = unet()
-    control = D.ControlNetModel.from_unet(net, conditioning_channels=3)
-    control.config.conditioning_embedding_out_channels = (16, 32, 96, 256)
+    control = D.ControlNetModel.from_unet(net, conditioning_embedding_out_channels=(16, 32))
     return stable_diffusion("StableDiffusionControlNetPipeline", unet=net, controlnet=control)
 
 
@@ -491,7 +494,7 @@ def lumina2() -> Any:
     import diffusers as D
 
     net = D.Lumina2Transformer2DModel(
-        sample_size=16,
+        sample_size=8,
         patch_size=2,
         in_channels=4,
         hidden_size=32,
@@ -505,7 +508,7 @@ def lumina2() -> Any:
     )
     return D.Lumina2Pipeline(
         transformer=net,
-        vae=shifted_vae(),
+        vae=shifted_vae(blocks=4),  # the pipeline takes it for granted that latents are 8 pixels
         text_encoder=gemma(),
         tokenizer=fast_tokenizer(),
         scheduler=flow(),
@@ -517,7 +520,7 @@ def hunyuan() -> Any:
     import transformers as T
 
     net = D.HunyuanDiT2DModel(
-        sample_size=16,
+        sample_size=8,
         num_layers=2,
         patch_size=2,
         attention_head_dim=8,
@@ -539,7 +542,7 @@ def hunyuan() -> Any:
     )
     return D.HunyuanDiTPipeline(
         transformer=net,
-        vae=vae(),
+        vae=vae(blocks=4),  # as of Lumina 2
         text_encoder=T.BertModel(bert),
         tokenizer=fast_tokenizer(),
         text_encoder_2=t5(),

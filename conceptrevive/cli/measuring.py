@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from conceptrevive.cli.loading import Loading, load
 from conceptrevive.cli.options import (
     AsJson,
+    BatchSize,
     ConceptName,
+    Config,
+    Denoiser,
     Device,
+    Guidance,
+    HowToDraw,
     LocateSeed,
+    Lora,
     Model,
+    Precision,
     Revision,
     Seed,
+    Size,
+    Steps,
     Table,
     Variant,
 )
 from conceptrevive.cli.output import progress, show
 from conceptrevive.cli.places import check_file, check_folder, holds, holds_keys
 from conceptrevive.cli.positions import matching
-from conceptrevive.concepts.defaults import PRESETS, preset_for
-from conceptrevive.errors import ConceptReviveError
 from conceptrevive.evaluation.defaults import IMAGES
 from conceptrevive.unlearning.defaults import BY_GRADIENT, METHOD, METHODS
-
-if TYPE_CHECKING:
-    from conceptrevive.concepts.concept import Concept
 
 
 def run_demo(
@@ -105,10 +110,19 @@ def run_locate(
             "the method's",
         ),
     ] = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    batch_size: BatchSize = None,
+    adapter: HowToDraw = None,
+    size: Size = None,
     as_json: AsJson = False,
     device: Device = None,
+    dtype: Precision = None,
     revision: Revision = None,
     variant: Variant = None,
+    unet: Denoiser = None,
+    lora: Lora = None,
+    config: Config = None,
     seed: LocateSeed = 0,
 ) -> None:
     """Find the weights of a concept."""
@@ -117,11 +131,30 @@ def run_locate(
     from conceptrevive.unlearning.locators import locate_by, locator
     from conceptrevive.unlearning.masks import FORMAT
 
-    settings = {"skill_ratio": skill_ratio, "tau": tau, "ratio": ratio, "layers": layers}
+    settings: dict[str, Any] = {
+        "skill_ratio": skill_ratio,
+        "tau": tau,
+        "ratio": ratio,
+        "layers": layers,
+        "steps": steps,
+        "guidance": guidance,
+        "batch_size": batch_size,
+    }
+    options = Loading(
+        device=device,
+        revision=revision,
+        variant=variant,
+        dtype=dtype,
+        unet=unet,
+        lora=lora,
+        config=config,
+        adapter=adapter,
+        size=size,
+    )
     locator(method, **settings)  # before anything is loaded
     check_file("--out", out, is_ours=holds(FORMAT.encode()), what="mask file")
     by_gradient = method in BY_GRADIENT
-    chosen, pipe = _load(model, concept, preset, device, revision, variant, single=by_gradient)
+    chosen, pipe = load(model, concept, preset, options, single=by_gradient)
     given: dict[str, Any] = {n: v for n, v in settings.items() if v is not None}
     if layers is not None:
         known = all_matrices(pipe) if by_gradient else linear_layers(pipe)
@@ -162,10 +195,19 @@ def run_evaluate(
             "default: the concept's labels or pair",
         ),
     ] = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    batch_size: BatchSize = None,
+    adapter: HowToDraw = None,
+    size: Size = None,
     as_json: AsJson = False,
     device: Device = None,
+    dtype: Precision = None,
     revision: Revision = None,
     variant: Variant = None,
+    unet: Denoiser = None,
+    lora: Lora = None,
+    config: Config = None,
     seed: Seed = 0,
 ) -> None:
     """Draw the concept and judge it."""
@@ -176,7 +218,18 @@ def run_evaluate(
     from conceptrevive.models.layers import denoiser
 
     own = None if judge is None else find_judge(judge)
-    chosen, pipe = _load(model, concept, preset, device, revision, variant)
+    options = Loading(
+        device=device,
+        revision=revision,
+        variant=variant,
+        dtype=dtype,
+        unet=unet,
+        lora=lora,
+        config=config,
+        adapter=adapter,
+        size=size,
+    )
+    chosen, pipe = load(model, concept, preset, options)
     others = len({p.labels for p in chosen.retained}) if retained is None else retained
     with progress(f"evaluate {chosen.name}", images + others) as update:
         outcomes = evaluate(
@@ -186,6 +239,9 @@ def run_evaluate(
             retained=retained,
             seed=seed,
             judge=own,
+            steps=steps,
+            guidance=guidance,
+            batch_size=batch_size,
             progress=lambda n: update(advance=n),
         )
     top1, kept = outcomes.erased, outcomes.retained
@@ -203,46 +259,3 @@ def run_evaluate(
         **provenance(seed, str(next(denoiser(pipe).parameters()).device)),
     }
     show(result, as_json)
-
-
-def _load(
-    model: str,
-    name: str,
-    preset: str | None,
-    device: str | None,
-    revision: str | None,
-    variant: str | None,
-    single: bool = False,
-) -> tuple[Concept, Any]:
-    """The concept and the pipeline; without `preset` that of the table meant for such a model.
-
-    Args:
-        single: load in float32 on a GPU too.
-    """
-    import torch
-
-    from conceptrevive.concepts.presets import get_concept
-    from conceptrevive.models.generation import picture_size
-    from conceptrevive.models.pipeline import load_pipeline
-
-    found: dict[str, Concept] = {}
-    errors = []
-    for table in [preset] if preset else PRESETS:
-        try:
-            found[table] = get_concept(name, table)
-        except ConceptReviveError as e:
-            errors.append(e)
-    if not found:  # the table that has a near name says most
-        raise next((e for e in errors if "did you mean" in str(e)), errors[0])
-    dtype = torch.float32 if single else None
-    pipe = load_pipeline(model, device=device, dtype=dtype, revision=revision, variant=variant)
-    size = picture_size(pipe)
-    table = preset or preset_for(size)
-    if table not in found:
-        has = next(iter(found))
-        raise ConceptReviveError(
-            f"{name!r} is in the table {has!r}, and {model}, which draws {size} pixels, takes "
-            f"concepts of {table!r}: see `conceptrevive list concepts`, "
-            f"or insist with --preset {has}"
-        )
-    return found[table], pipe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -30,7 +30,7 @@ def located_seed(text: str) -> int:
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="pocket, a folder, a hub id; to edit also a file or an index"
+        metavar="MODEL", help="pocket, a folder, a hub id, a file; to edit also an index"
     ),
 ]
 
@@ -54,6 +54,61 @@ Variant = Annotated[
         help="copy of the weights, as fp16; default: the default one, or the only one",
     ),
 ]
+
+Precision = Annotated[
+    Literal["float32", "bfloat16", "float16"] | None,
+    typer.Option(
+        "--dtype",
+        help="number format; default: float32 on the CPU, on a GPU the checkpoint's own half "
+        "precision or float16",
+    ),
+]
+
+Denoiser = Annotated[
+    str | None,
+    typer.Option(
+        "--unet",
+        "--transformer",
+        metavar="PATH",
+        help="denoiser to put in the model's: a folder, or a .safetensors file of its weights",
+    ),
+]
+
+Lora = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH[@SCALE]", help="LoRA to fuse into the model: a file, folder or hub id"
+    ),
+]
+
+Config = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="for MODEL in one .safetensors file: folder or hub id of a pipeline like it; default: "
+        "as diffusers tells from the weights, from the hub",
+    ),
+]
+
+HowToDraw = Annotated[
+    str | None,
+    typer.Option(
+        "--adapter",
+        metavar="NAME",
+        help="how the pipeline is called: module:Class, or a pipeline's class; default: its own",
+    ),
+]
+
+Size = Annotated[
+    str | None,
+    typer.Option(metavar="N|HxW", help="pixels of a picture; default: the model's own"),
+]
+
+Steps = Annotated[int | None, typer.Option(min=1, help="denoising steps; default: the concept's")]
+
+Guidance = Annotated[float | None, typer.Option(help="guidance scale; default: the concept's")]
+
+BatchSize = Annotated[int | None, typer.Option(min=1, metavar="N", help="pictures drawn at a time")]
 
 Partial = Annotated[
     bool, typer.Option("--partial", help="the masks may leave out layers of their kind")

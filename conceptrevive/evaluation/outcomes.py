@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from types import NoneType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from PIL import Image
 
@@ -21,6 +21,8 @@ from conceptrevive.evaluation.defaults import IMAGES
 from conceptrevive.evaluation.judges import classifier, clip
 from conceptrevive.evaluation.own_judge import Judge, find_judge, judged_by
 from conceptrevive.intervals import Rate
+from conceptrevive.models.adapters.adapter import Adapter
+from conceptrevive.models.adapters.choosing import drawn_with
 from conceptrevive.models.calling import SEEDS
 from conceptrevive.models.generation import generate
 from conceptrevive.models.layers import denoiser
@@ -90,11 +92,13 @@ def evaluate_images(
     seed: int = 0,
     steps: int | None = None,
     guidance: float | None = None,
+    batch_size: int | None = None,
     progress: Progress = None,
 ) -> list[Image.Image]:
     """`n` pictures of the concept, the evaluation's prompts and seeds."""
     prompts = [prompt for prompt, _ in erased_pictures(concept, n, seed)]
-    return _pictures(model, concept, prompts, evaluation_seed(seed), steps, guidance, progress)
+    first = evaluation_seed(seed)
+    return _pictures(model, concept, prompts, first, steps, guidance, batch_size, progress)
 
 
 def erased_pictures(concept: Concept, n: int, seed: int) -> list[tuple[str, int]]:
@@ -130,6 +134,7 @@ def retained_images(
     seed: int = 0,
     steps: int | None = None,
     guidance: float | None = None,
+    batch_size: int | None = None,
     progress: Progress = None,
 ) -> list[Image.Image]:
     """`n` pictures of the other concepts, each equally often (± 1).
@@ -144,6 +149,7 @@ def retained_images(
         retained_seeds(probes, seed),
         steps,
         guidance,
+        batch_size,
         progress,
     )
 
@@ -171,6 +177,7 @@ def _pictures(
     seed: int | Sequence[int],
     steps: int | None,
     guidance: float | None,
+    batch_size: int | None,
     progress: Progress,
 ) -> list[Image.Image]:
     s = concept.settings
@@ -180,6 +187,7 @@ def _pictures(
         seed=seed,
         steps=s.steps if steps is None else steps,
         guidance=s.guidance if guidance is None else guidance,
+        batch_size=batch_size,
         progress=progress,
     )
 
@@ -194,6 +202,8 @@ def evaluate(
     steps: int | None = None,
     guidance: float | None = None,
     judge: str | Judge | None = None,
+    batch_size: int | None = None,
+    adapter: Adapter | None = None,
     progress: Progress = None,
 ) -> Outcomes:
     """Draw and judge the erased concept and the retained ones.
@@ -206,6 +216,7 @@ def evaluate(
         steps, guidance: None takes the concept's settings.
         judge: of the concept's pictures: a function from pictures to truth values, or its name;
             None takes the concept's labels or pair. The others' labels are always the concept's.
+        batch_size, adapter: see `generate`.
 
     Raises:
         ConceptReviveError: the concept has no judge, or one that lacks its classes; n < 1; or
@@ -232,12 +243,12 @@ def evaluate(
         classifier(concept.judge, device).check([*labels, *wanted])
     if not own and not concept.labels:
         clip(concept.judge, device)
-    images = evaluate_images(
-        model, concept, n=n, seed=seed, steps=steps, guidance=guidance, progress=progress
+    given: dict[str, Any] = dict(
+        seed=seed, steps=steps, guidance=guidance, batch_size=batch_size, progress=progress
     )
-    others = retained_images(
-        model, concept, n=count, seed=seed, steps=steps, guidance=guidance, progress=progress
-    )
+    with drawn_with(model, adapter):
+        images = evaluate_images(model, concept, n=n, **given)
+        others = retained_images(model, concept, n=count, **given)
     right = classifier(concept.judge, device).correct(others, wanted) if wanted else []
     shows = judged_by(own, images) if own else judge_concept(concept, images, device)
     return Outcomes(concept.name, tuple(shows), tuple(right), seed)

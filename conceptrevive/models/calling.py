@@ -12,28 +12,38 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.models.adapters.adapter import Adapter
+from conceptrevive.models.adapters.choosing import adapter_of
 from conceptrevive.models.layers import denoiser
-from conceptrevive.models.protocol import TextToImage, missing_for_drawing
+from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.wrappers import FLOATS, refuse_undrawable
 
 #: Torch's generators take no other seeds.
 SEEDS = range(-(2**63), 2**64)
 
 
+class Stop(Exception):
+    """Raised by a hook within a pipeline's call: what was wanted of it has been seen."""
+
+
 def latent_size(model: TextToImage) -> tuple[int, int]:
     """Height and width of a picture's latents. Raises ConceptReviveError if it cannot draw."""
-    net = denoiser(model)
-    config: Any = getattr(net, "config", None)
-    missing = missing_for_drawing(model, config)
+    return _drawable(model).latent_size(model)
+
+
+def _drawable(model: TextToImage) -> Adapter:
+    """The model's adapter. Raises ConceptReviveError if it cannot draw."""
+    net, adapter = denoiser(model), adapter_of(model)
+    missing = adapter.missing(model)
     if missing:
         raise ConceptReviveError(
             f"{type(model).__name__} with a {type(net).__name__} cannot be drawn with, it lacks "
-            f"{', '.join(missing)}: give a text-to-image pipeline like Stable Diffusion's; prune, "
-            "revive, obfuscate and audit work on its files"
+            f"{', '.join(missing)}: give a text-to-image pipeline like Stable Diffusion's, or a "
+            "conceptrevive.Adapter that says how it draws; prune, revive, obfuscate and audit work "
+            "on its files"
         )
     refuse_undrawable(model, net)
-    size = config.sample_size
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
+    return adapter
 
 
 def generators(seeds: Sequence[int]) -> list[torch.Generator]:
@@ -54,22 +64,24 @@ def noise(
 
     The same seed gives the same latent whatever the batch size or device.
     """
-    height, width = latent_size(model)
-    config: Any = denoiser(model).config
-    shape = (config.in_channels, height, width)
+    adapter = _drawable(model)
+    shape = (adapter.channels(model), *adapter.latent_size(model))
     each = [s if isinstance(s, torch.Generator) else generators([s])[0] for s in seeds]
     return torch.stack([torch.randn(shape, generator=g) for g in each])
 
 
 @contextmanager
 def quiet(model: TextToImage) -> Iterator[None]:
-    """Silence the pipeline's own progress bar."""
-    before = dict(getattr(model, "_progress_bar_config", {}))
-    model.set_progress_bar_config(**before | {"disable": True})
+    """Silence the pipeline's own progress bar, and those of pipelines that it consists of."""
+    pipes: list[Any] = [model]
+    pipes += [p for p in vars(model).values() if hasattr(p, "set_progress_bar_config")]
+    before = [dict(getattr(p, "_progress_bar_config", {})) for p in pipes]
+    model.set_progress_bar_config(**before[0] | {"disable": True})
     try:
         yield
     finally:
-        model.set_progress_bar_config(**before)
+        for pipe, settings in zip(pipes, before, strict=True):
+            pipe.set_progress_bar_config(**settings)
 
 
 def run_pipeline(
@@ -83,6 +95,8 @@ def run_pipeline(
 ) -> Any:
     """What `model` returns for `prompts`, each from the noise of its own seed.
 
+    None if it was ended by `Stop`.
+
     Args:
         more: further arguments of the pipeline's call, e.g. `output_type`.
 
@@ -91,23 +105,24 @@ def run_pipeline(
     """
     _check_steps(model, steps)
     draws = generators(seeds)
-    net: Any = denoiser(model)
-    weight = next(net.parameters())
-    # What is stored in eight bits computes in another dtype, which diffusers' models know.
-    dtype = weight.dtype if weight.dtype in FLOATS else net.dtype
-    latents = noise(model, draws).to(weight.device, dtype)
+    adapter = _drawable(model)
+    latents = None
+    if adapter.takes_latents:
+        net: Any = denoiser(model)
+        weight = next(net.parameters())
+        # What is stored in eight bits computes in another dtype, which diffusers' models know.
+        dtype = weight.dtype if weight.dtype in FLOATS else net.dtype
+        latents = noise(model, draws).to(weight.device, dtype)
     try:
+        call = adapter.call(model, prompts, draws, latents, steps=steps, guidance=guidance)
         with quiet(model):
-            return model(
-                list(prompts),
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                latents=latents,
-                generator=draws,
-                **more,
-            )
+            return model(**call | more)
     except ConceptReviveError:
         raise
+    except Stop:
+        # What diffusers does at the end of a call: offloaded parts go back to their place.
+        getattr(model, "maybe_free_model_hooks", lambda: None)()
+        return None
     # Diffusers, torch, schedulers and the user's own pipelines raise what they like.
     except Exception as e:
         reason = " ".join(str(e).split())[:400]
@@ -133,8 +148,11 @@ def _remedy(model: TextToImage, error: Exception) -> str:
     if memory or "allocate memory" in str(error):
         return "set a smaller batch_size, or load the model in half precision"
     if "image" in signature(type(model).__call__).parameters:
-        return "it starts from a picture; give the model's text-to-image pipeline"
+        return (
+            "it starts from a picture; give the model's text-to-image pipeline, or an Adapter "
+            "with the picture"
+        )
     return (
-        "choose steps and guidance that it and its scheduler take, or a text-to-image pipeline "
-        "like Stable Diffusion's"
+        "choose steps, guidance and size that it and its scheduler take, or give a pipeline like "
+        "Stable Diffusion's, or an Adapter that says how it draws"
     )

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
 from types import NoneType
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,6 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError, expect
+from conceptrevive.models.adapters.adapter import Adapter
+from conceptrevive.models.adapters.choosing import adapter_of, drawn_with
 from conceptrevive.models.calling import latent_size, run_pipeline
 from conceptrevive.models.pictures import checked, decoded, watched
 from conceptrevive.models.precision import How, applied, choose
@@ -24,7 +25,8 @@ from conceptrevive.models.protocol import TextToImage
 
 def picture_size(model: TextToImage) -> int:
     """Pixels of a picture's longer side."""
-    return max(latent_size(model)) * int(getattr(model, "vae_scale_factor", 8))
+    latent_size(model)  # refuses what cannot draw
+    return max(adapter_of(model).pixels(model))
 
 
 def _batch_size(model: TextToImage) -> int:
@@ -37,12 +39,14 @@ def fastest(model: TextToImage) -> How:
 
     A quarter of a batch is drawn for one step, in each of the ways there are.
     """
-    count = max(1, _batch_size(model) // 4)
+    count, steps = max(1, _batch_size(model) // 4), adapter_of(model).least_steps
 
-    def one_step() -> None:
-        run_pipeline(model, [""] * count, range(count), steps=1, guidance=2.0, output_type="latent")
+    def few_steps() -> None:
+        run_pipeline(
+            model, [""] * count, range(count), steps=steps, guidance=2.0, output_type="latent"
+        )
 
-    return choose(model, one_step)
+    return choose(model, few_steps)
 
 
 def precision(model: TextToImage, autocast: bool = True) -> AbstractContextManager[None]:
@@ -59,13 +63,13 @@ class Step:
 
     Attributes:
         index: which step, from 0. total: how many there are (some schedulers take more than asked).
-        latents: (pictures, channels, height, width). pictures: the same, decoded; after the last
-            step they are `generate`'s.
+        latents: as the pipeline has them, (pictures, channels, height, width) in Stable Diffusion.
+        pictures: the same, decoded; after the last step they are `generate`'s.
     """
 
     index: int
     total: int
-    latents: Float[Tensor, "pictures channels height width"]
+    latents: Float[Tensor, "pictures channels *latent"]
     pictures: list[Image.Image]
 
 
@@ -79,6 +83,7 @@ def generate(
     guidance: float = 3.0,
     batch_size: int | None = None,
     autocast: bool = True,
+    adapter: Adapter | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> list[Image.Image]:
     """One picture per prompt.
@@ -91,6 +96,8 @@ def generate(
             pictures, the fastest on two cores; 2 of SD-1.5).
         autocast: let a processor draw in the way that a short timing found fastest, see `fastest`;
             False keeps to the caller's precision.
+        adapter: how the pipeline is called, its size and further arguments; None takes that of
+            its family, see `conceptrevive.models.adapters`.
         progress: called with the number of pictures finished since the last call.
 
     Returns: PIL images, in the order of the prompts.
@@ -101,11 +108,11 @@ def generate(
     """
     seeds = _checked(prompts, seed, steps, guidance)
     expect(batch_size, (Integral, NoneType), "batch_size", "give how many pictures at a time")
-    size = _batch_size(model) if batch_size is None else int(batch_size)
-    if size < 1:
+    if batch_size is not None and batch_size < 1:
         raise ConceptReviveError(f"batch_size is {batch_size}: it must be at least 1")
     images: list[Image.Image] = []
-    with precision(model, autocast):
+    with drawn_with(model, adapter), precision(model, autocast):
+        size = _batch_size(model) if batch_size is None else int(batch_size)
         for first in range(0, len(prompts), size):
             part = prompts[first : first + size]
             images += _draw(model, part, seeds[first:], steps, guidance, first=first)
@@ -122,12 +129,12 @@ def denoise_steps(
     steps: int = 20,
     guidance: float = 3.0,
     autocast: bool = True,
+    adapter: Adapter | None = None,
 ) -> Iterator[Step]:
     """How `generate`'s pictures come about: one `Step` after each denoising step.
 
     All prompts are denoised in one batch before the first step is handed over; each step is decoded
-    when it is asked for. For pipelines whose autoencoder decodes latents as they are, up to a
-    constant scale and shift (Stable Diffusion 1 to 3, SDXL, PixArt, HunyuanDiT).
+    when it is asked for.
 
     Args: see `generate`. Raises: as `generate` does.
     """
@@ -136,19 +143,18 @@ def denoise_steps(
         return
     taken: list[Tensor] = []
 
-    def keep(
-        _pipe: object, _step: int, _timestep: object, state: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        taken.append(state["latents"].clone())
-        return {}
+    def keep(latents: Tensor) -> None:
+        # Some keep the halves of guidance in it.
+        taken.append(latents[: len(prompts)].clone())
 
-    with torch.no_grad(), precision(model, autocast):
-        last = _draw(model, prompts, seeds, steps, guidance, callback_on_step_end=keep)
+    with torch.no_grad(), drawn_with(model, adapter), precision(model, autocast):
+        with adapter_of(model).steps(model, keep):
+            last = _draw(model, prompts, seeds, steps, guidance)
     for index, latents in enumerate(taken):
         if index + 1 == len(taken):
             yield Step(index, len(taken), latents, last)
             return
-        with precision(model, autocast):
+        with drawn_with(model, adapter), precision(model, autocast):
             pictures = decoded(model, latents)
         yield Step(index, len(taken), latents, pictures)
 
@@ -161,12 +167,11 @@ def _draw(
     guidance: float,
     *,
     first: int = 0,
-    **more: Any,
 ) -> list[Image.Image]:
     """One batch of pictures, finite and not blackened; `seeds` may go on beyond the prompts."""
     seeds = seeds[: len(prompts)]
     with watched(model) as finite:
-        result = run_pipeline(model, prompts, seeds, steps=steps, guidance=guidance, **more)
+        result = run_pipeline(model, prompts, seeds, steps=steps, guidance=guidance)
     return checked(model, result, finite, prompts, seeds, first)
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.models.adapters.choosing import adapter_of
 from conceptrevive.models.protocol import TextToImage
 
 
@@ -24,10 +25,14 @@ def watched(model: TextToImage) -> Iterator[list[bool]]:
 
     The pixels are seen where the pipeline hands them to its image processor, before they are
     clamped (which hides infinities) and rounded (which turns NaN into black); nothing is changed.
-    NumPy's own warning of NaN is silenced: what is not finite is told by `checked`.
+    NumPy's own warning of NaN is silenced: what is not finite is told by `checked`. Of a pipeline
+    without an image processor nothing is seen here.
     """
     finite: list[bool] = []
-    processor = model.image_processor
+    processor: Any = getattr(model, "image_processor", None)
+    if processor is None:
+        yield finite
+        return
     postprocess, own = processor.postprocess, vars(processor).get("postprocess")
 
     def watch(image: Any, *args: Any, **kwargs: Any) -> Any:
@@ -49,7 +54,7 @@ def watched(model: TextToImage) -> Iterator[list[bool]]:
 def checked(
     model: TextToImage,
     result: Any,
-    finite: Sequence[bool],
+    finite: list[bool],
     prompts: Sequence[str],
     seeds: Sequence[int],
     first: int,
@@ -64,12 +69,14 @@ def checked(
         ConceptReviveError: there are not as many as prompts; or one is not finite, or was blackened
             by the safety checker: it says nothing of what the model draws.
     """
-    images, count = list(getattr(result, "images", [])), len(prompts)
+    adapter, count = adapter_of(model), len(prompts)
+    with np.errstate(invalid="ignore"):
+        images = adapter.pictures(model, result, finite)
     if len(images) != count or not finite or len(finite) % count:
         raise ConceptReviveError(
             f"{type(model).__name__} returned {len(images)} pictures for {count} prompts, "
             f"of which {len(finite)} passed its image_processor: give a text-to-image pipeline "
-            "that draws one picture per prompt"
+            "that draws one picture per prompt, or an Adapter whose `pictures` sees them"
         )
     flagged = getattr(result, "nsfw_content_detected", None) or [False] * len(images)
     blackens = getattr(model, "safety_checker", None) is not None
@@ -90,13 +97,10 @@ def checked(
 
 @torch.no_grad()
 def decoded(
-    model: TextToImage, latents: Float[Tensor, "pictures channels height width"]
+    model: TextToImage, latents: Float[Tensor, "pictures channels *latent"]
 ) -> list[Image.Image]:
     """Pictures of the latents at some denoising step, as the pipeline decodes those of the last."""
-    pipe: Any = model
-    config = pipe.vae.config
-    scaled = latents / config.scaling_factor + (getattr(config, "shift_factor", None) or 0.0)
-    pixels = pipe.vae.decode(scaled.to(pipe.vae.dtype), return_dict=False)[0]
+    adapter = adapter_of(model)
+    pixels = adapter.decode(model, latents)
     with np.errstate(invalid="ignore"):
-        images: list[Image.Image] = pipe.image_processor.postprocess(pixels, output_type="pil")
-    return images
+        return adapter.drawn(model, pixels)

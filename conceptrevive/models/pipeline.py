@@ -16,7 +16,12 @@ import torch
 
 from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.files import ASSETS
+from conceptrevive.models.adapters.adapter import Adapter
+from conceptrevive.models.adapters.choosing import choose_adapter
 from conceptrevive.models.protocol import TextToImage
+from conceptrevive.models.replacing import denoiser_name, fuse_lora, load_denoiser
+from conceptrevive.models.single_files import is_single_file, load_single_file
+from conceptrevive.models.stored import loading_dtype, stored_dtype
 from conceptrevive.models.variants import pipeline_variant
 
 POCKET = "pocket"
@@ -121,17 +126,27 @@ def load_pipeline(
     dtype: torch.dtype | None = None,
     revision: str | None = None,
     variant: str | None = None,
+    denoiser: str | os.PathLike[str] | None = None,
+    lora: str | None = None,
+    config: str | os.PathLike[str] | None = None,
+    adapter: Adapter | None = None,
 ) -> TextToImage:
-    """A diffusers pipeline from `pocket`, a folder or a hub id.
+    """A diffusers pipeline from `pocket`, a folder, a hub id, or one file of a whole model.
 
     Safetensors only, and no safety checker: a blackened picture would count as a concept erased.
 
     Args:
         device: where to put it; None takes the GPU if there is one.
-        dtype: None gives float16 on a GPU and float32 on the CPU.
+        dtype: None gives float32 on the CPU, on a GPU the checkpoint's own half precision, or
+            float16 where it is stored in float32.
         revision: branch, tag or commit of a hub model.
         variant: which copy of the weights, such as "fp16"; None takes the default, or in a folder
             the only one there is.
+        denoiser: a folder or safetensors file whose unet or transformer replaces the pipeline's.
+        lora: a LoRA to add to its weights, see `fuse_lora`.
+        config: of a single file, the folder or hub id of a pipeline of the same architecture; None
+            lets diffusers choose one on the hub.
+        adapter: how it is drawn with from now on; None takes that of its family.
 
     Raises:
         ConceptReviveError: no such model or variant, or weights that are not safetensors.
@@ -140,36 +155,64 @@ def load_pipeline(
     expect(revision, (str, NoneType), "revision", "give a branch, tag or commit by name")
     expect(variant, (str, NoneType), "variant", "give a variant by name, e.g. 'fp16'")
     place = parse_device(device)
-    dtype = dtype or (torch.float16 if place.type == "cuda" else torch.float32)
-    source = resolve(model)
-    unchecked = {"safety_checker": None, "requires_safety_checker": False}
-    if Path(source).is_dir():
-        variant = pipeline_variant(Path(source), variant) or None
-    extra = unchecked if _is_stable_diffusion_1(source) else {}
-    pipe: Any
+    single = isinstance(model, (str, os.PathLike)) and is_single_file(model)
     try:
         with hushed():
-            import diffusers
-
-            loader: Any = diffusers.DiffusionPipeline
-            pipe = loader.from_pretrained(
-                source,
-                torch_dtype=dtype,
-                use_safetensors=True,
-                revision=revision,
-                variant=variant,
-                **extra,
-            )
+            if single:
+                pipe = load_single_file(Path(model), config, dtype, place)
+            else:
+                pipe = _from_folder(resolve(model), place, dtype, revision, variant, denoiser)
+    except ConceptReviveError:
+        raise
     # Diffusers, transformers and the hub raise what they like.
     except Exception as e:
+        source = str(model) if single else resolve(model)
         raise ConceptReviveError(
             f"cannot load a pipeline from {str(model)!r}: {cannot_load(source, e)}"
         ) from e
+    if lora is not None:
+        with hushed():
+            fuse_lora(pipe, lora)
     if getattr(pipe, "safety_checker", None) is not None:
         pipe.safety_checker = None
     pipe.set_progress_bar_config(disable=True)
+    if adapter is not None:
+        choose_adapter(pipe, adapter)
     loaded: TextToImage = pipe.to(place)
     return loaded
+
+
+def _from_folder(
+    source: str,
+    place: torch.device,
+    dtype: torch.dtype | None,
+    revision: str | None,
+    variant: str | None,
+    denoiser: str | os.PathLike[str] | None,
+) -> Any:
+    """A pipeline from a folder or a hub id, which is downloaded first."""
+    import diffusers
+
+    loader: Any = diffusers.DiffusionPipeline
+    extra: dict[str, Any] = {}
+    if _is_stable_diffusion_1(source):
+        extra = {"safety_checker": None, "requires_safety_checker": False}
+    if Path(source).is_dir():
+        folder, variant = Path(source), pipeline_variant(Path(source), variant) or None
+    else:
+        folder = Path(
+            loader.download(
+                source, use_safetensors=True, revision=revision, variant=variant, **extra
+            )
+        )
+    parts = denoiser_name(folder) if (folder / "model_index.json").exists() else ""
+    if dtype is None:
+        dtype = loading_dtype(stored_dtype(folder / parts, variant), place)
+    if denoiser is not None:
+        extra[parts] = load_denoiser(denoiser, folder, dtype, variant)
+    return loader.from_pretrained(
+        folder, torch_dtype=dtype, use_safetensors=True, variant=variant, **extra
+    )
 
 
 def cannot_load(source: str, error: Exception) -> str:
@@ -177,7 +220,12 @@ def cannot_load(source: str, error: Exception) -> str:
 
     The remedy comes first, so that a long reason cannot push it away.
     """
-    if Path(source).is_dir():
+    if is_single_file(source):
+        remedy = (
+            "give a whole model in one file, and with config=…, on the command line --config, the "
+            "folder of a pipeline like it"
+        )
+    elif Path(source).is_dir():
         remedy = "give a complete folder with its weights in safetensors"
     else:
         remedy = "check the name and the connection, or give a folder on this machine"

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from conceptrevive.errors import ConceptReviveError
@@ -60,13 +60,19 @@ class ColumnNormFitter:
         self._samples = {name: [0] * steps for name in layers}
 
     def update(
-        self, name: str, step: int, z: Float[Tensor, "samples *tokens columns"], pictures: int
+        self,
+        name: str,
+        step: int,
+        z: Float[Tensor, "samples *tokens columns"],
+        pictures: int,
+        counted: Bool[Tensor, "samples tokens"] | None = None,
     ) -> None:
         """Add what the layer `name` was given at one denoising step.
 
         Args:
             z: one sample per picture and guidance half, the halves one after the other.
             pictures: how many are drawn at once, of all groups.
+            counted: False for tokens that are padding; None counts all.
 
         Raises:
             ConceptReviveError: the samples are not those pictures.
@@ -80,7 +86,10 @@ class ColumnNormFitter:
         z = z.detach().flatten(1, -2)
         shape = (-1, self.groups, pictures // self.groups, z.shape[1])
         square = z.flatten(0, 1).float().square()
-        token = square.sum(-1).clamp_min(1e-24).reciprocal().view(shape)
+        token = square.sum(-1).clamp_min(1e-24).reciprocal()
+        if counted is not None:
+            token = token * counted.to(z.device).flatten()
+        token = token.view(shape)
         # 1/‖z‖² times z², summed over each group's tokens: one product, no scaled copy of z.
         chosen = torch.eye(self.groups, device=z.device)[:, None, :, None, None] * token
         self._sums[name][:, step] += chosen.flatten(1) @ square

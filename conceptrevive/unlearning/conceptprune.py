@@ -10,6 +10,8 @@ from torch import Tensor
 
 from conceptrevive.concepts.concept import Concept
 from conceptrevive.errors import ConceptReviveError, expect
+from conceptrevive.models.adapters.adapter import Adapter
+from conceptrevive.models.adapters.choosing import drawn_with
 from conceptrevive.models.generation import fastest
 from conceptrevive.models.layers import candidate_layers
 from conceptrevive.models.precision import How
@@ -32,6 +34,7 @@ def locate(
     seed: int = 0,
     batch_size: int = 16,
     autocast: bool = False,
+    adapter: Adapter | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> MaskSet:
     """Masks of the weights to prune so that `model` forgets `concept`.
@@ -43,13 +46,16 @@ def locate(
     Args:
         model: a diffusers text-to-image pipeline.
         concept: see `get_concept`.
-        skill_ratio, tau, steps, guidance: None takes the concept's own settings.
+        skill_ratio, tau, steps, guidance: None takes the concept's own settings. tau counts
+            predictions of the denoiser, as the released code does: schedulers that make several in
+            a step (Heun, PNDM's first) use up as many of them.
         seed: of the noise that every prompt starts from.
         batch_size: pictures denoised at a time, half of them from target and half from base
             prompts.
         autocast: let a processor draw in the way that a short timing found fastest, as `generate`
             does. By default the model's own precision is kept, as the released code does, so that
             masks do not depend on the machine's fastest way.
+        adapter: how the pipeline is called, see `generate`.
         progress: called with the number of prompts finished since the last call.
 
     Raises:
@@ -62,17 +68,19 @@ def locate(
     layers = candidate_layers(model)
     check_rows(layers, s.skill_ratio)
     check_prompts(model, concept)
-    norms = column_norms(
-        model,
-        (concept.target_prompts, concept.base_prompts),
-        tau=s.tau,
-        steps=s.steps,
-        guidance=s.guidance,
-        seed=seed,
-        batch_size=batch_size,
-        autocast=autocast,
-        progress=progress,
-    )
+    with drawn_with(model, adapter):
+        norms = column_norms(
+            model,
+            (concept.target_prompts, concept.base_prompts),
+            tau=s.tau,
+            steps=s.steps,
+            guidance=s.guidance,
+            seed=seed,
+            batch_size=batch_size,
+            autocast=autocast,
+            progress=progress,
+        )
+        sampling = str(fastest(model) if autocast else How())
     weights = {n: layer.weight.detach() for n, layer in layers.items()}
     masks = MaskSet(
         concept_masks(weights, norms, s.skill_ratio),
@@ -80,7 +88,7 @@ def locate(
         skill_ratio=s.skill_ratio,
         tau=s.tau,
         seed=int(seed),
-        sampling=str(fastest(model) if autocast else How()),
+        sampling=sampling,
         method="conceptprune",
     )
     if masks.count == 0:

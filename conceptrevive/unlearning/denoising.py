@@ -19,7 +19,9 @@ from torch import Tensor
 from torch.func import functional_call
 
 from conceptrevive.errors import ConceptReviveError, expect_number
-from conceptrevive.models.calling import run_pipeline
+from conceptrevive.models.adapters.choosing import adapter_of
+from conceptrevive.models.adapters.layouts import Layout
+from conceptrevive.models.calling import Stop, run_pipeline
 from conceptrevive.models.layers import denoiser, linear_layers
 from conceptrevive.models.matrices import matrix_layers
 from conceptrevive.models.protocol import TextToImage
@@ -31,6 +33,9 @@ from conceptrevive.unlearning.noising import noise_levels
 
 #: What denoisers call the noisy picture.
 _PICTURE = ("sample", "hidden_states")
+
+#: The guidance scale at which pipelines are heard: of 2 or more they guide.
+GUIDED = 2.0
 
 #: Arguments of a denoiser's call, without picture and time.
 _Call = dict[str, Any]
@@ -197,22 +202,35 @@ class NoisePredictor:
     @torch.no_grad()
     def _heard(self, prompt: str) -> tuple[_Call, _Call | None]:
         """The denoiser's call for a prompt, and for none if the pipeline guides."""
-        heard: list[_Call] = []
+        adapter, heard = adapter_of(self.model), list[_Call]()
+        layout: Layout = ()
 
         def hear(_net: object, args: tuple[Any, ...], kwargs: _Call) -> None:
+            nonlocal layout
+            layout = adapter.layout(self.model, GUIDED)
+            if len(heard) == len(layout):
+                raise Stop
             heard.append(dict(signature(self.net.forward).bind(*args, **kwargs).arguments))
 
         handle = self.net.register_forward_pre_hook(hear, with_kwargs=True)
         try:
             with uncompiled():
-                run_pipeline(self.model, [prompt], [0], steps=1, guidance=2.0, output_type="latent")
+                run_pipeline(
+                    self.model,
+                    [prompt],
+                    [0],
+                    steps=adapter.least_steps,
+                    guidance=GUIDED,
+                    output_type="latent",
+                )
         finally:
             handle.remove()
-        call = heard[0]
-        picture = call[next(name for name in _PICTURE if name in call)]
-        self._takes, halves = picture.shape[1:], len(picture)
-        rows = [_row(call, i, halves) for i in range(halves)]
-        return rows[-1], rows[0] if halves == 2 else None
+        told: dict[str, _Call] = {}
+        for call, parts in zip(heard, layout, strict=True):
+            picture = call[next(name for name in _PICTURE if name in call)]
+            self._takes = picture.shape[1:]
+            told |= {part: _row(call, i, len(parts)) for i, part in enumerate(parts)}
+        return told["prompt"], told.get("none")
 
 
 def _given(layers: Iterable[str]) -> list[str]:

@@ -2,42 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models.calling import run_pipeline
+from conceptrevive.models.adapters.choosing import adapter_of
+from conceptrevive.models.adapters.layouts import Layout, samples
+from conceptrevive.models.calling import Stop, run_pipeline
 from conceptrevive.models.generation import fastest
-from conceptrevive.models.layers import candidate_layers
+from conceptrevive.models.layers import candidate_layers, denoiser
 from conceptrevive.models.precision import How, applied
 from conceptrevive.models.protocol import TextToImage
-from conceptrevive.unlearning.activations import ColumnNormFitter, ColumnNorms, listening
+from conceptrevive.unlearning.activations import (
+    UNSEEN,
+    ColumnNormFitter,
+    ColumnNorms,
+    listening,
+)
+from conceptrevive.unlearning.padding import TextTokens
 
 
 class _Batch:
-    """Pictures drawn at once: which denoising step is running, and what is recorded of it."""
+    """Pictures drawn at once: which prediction is being made, and what is recorded of it.
 
-    def __init__(self, fitter: ColumnNormFitter, pictures: int, before: int) -> None:
-        self.fitter, self.pictures, self.before = fitter, pictures, before
-        self.step = 0
+    A denoising step is counted as the released code does, by the calls of the network: a scheduler
+    that asks for two predictions a step (Heun) counts two. The two calls of a prediction that is
+    guided in two passes count one.
+    """
+
+    def __init__(
+        self,
+        model: TextToImage,
+        fitter: ColumnNormFitter,
+        guidance: float,
+        pictures: int,
+        before: int,
+    ) -> None:
+        self.model, self.fitter, self.guidance = model, fitter, guidance
+        self.pictures, self.before = pictures, before
+        self.adapter, self.text = adapter_of(model), TextTokens(model)
+        self.layout: Layout = ()
+        self.step = self.calls = 0  # predictions made, and calls within the present one
+        self.picture: object = None
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Within the block the calls of the denoiser are counted."""
+        net = denoiser(self.model)
+        before = net.register_forward_pre_hook(self.begin, with_kwargs=True)
+        after = net.register_forward_hook(self.end)
+        try:
+            with self.text.listening():
+                yield
+        finally:
+            before.remove()
+            after.remove()
+
+    def begin(self, _net: object, args: tuple[Any, ...], given: dict[str, Any]) -> None:
+        """The denoiser is called."""
+        if self.step >= self.fitter.steps:
+            raise Stop
+        self.layout = self.layout or self.adapter.layout(self.model, self.guidance)
+        picture = next((v for v in (*args, *given.values()) if isinstance(v, Tensor)), None)
+        if picture is self.picture and not self.calls:
+            raise ConceptReviveError(
+                f"{type(self.model).__name__} hands its denoiser the same latents more often than "
+                f"the {len(self.layout)} times a step of its {type(self.adapter).__name__} "
+                "adapter: give an Adapter with its `layout` of guidance"
+            )
+        self.picture = picture
 
     def hear(self, name: str, z: Tensor) -> None:
         """A layer has run."""
         if self.step < self.fitter.steps:
-            self.fitter.update(name, self.step, z, self.pictures)
+            counted = None
+            if z.ndim == 3 and self.layout:
+                parts = self.layout[self.calls]
+                counted = self.text.of_layer(name, parts, self.pictures, z.shape[1])
+            self.fitter.update(name, self.step, z, self.pictures, counted)
 
-    def step_end(self, pipe: Any, step: int, _timestep: Any, _kwargs: Any) -> dict[str, Any]:
-        """What diffusers calls after each denoising step."""
-        if self.step < self.fitter.steps:
-            halves = 2 if getattr(pipe, "do_classifier_free_guidance", False) else 1
-            self.fitter.check(self.step, self.before + halves * self.pictures)
-        self.step = step + 1
-        if self.step >= self.fitter.steps:
-            pipe._interrupt = True  # diffusers' own switch: the remaining steps are skipped
-        return {}
+    def end(self, *_: object) -> None:
+        """The denoiser has run."""
+        self.calls += 1
+        if self.calls == len(self.layout):
+            seen = self.before + samples(self.layout) * self.pictures
+            self.fitter.check(self.step, seen)
+            self.step, self.calls = self.step + 1, 0
 
 
 @torch.no_grad()
@@ -80,8 +134,8 @@ def column_norms(
     with applied(model, how):
         for first in range(0, len(groups[0]), at_a_time):
             part = [prompt for group in groups for prompt in group[first : first + at_a_time]]
-            batch = _Batch(fitter, len(part), before)
-            with listening(layers, batch.hear):
+            batch = _Batch(model, fitter, guidance, len(part), before)
+            with batch.counting(), listening(layers, batch.hear):
                 run_pipeline(
                     model,
                     part,
@@ -89,8 +143,9 @@ def column_norms(
                     steps=steps,
                     guidance=guidance,
                     output_type="latent",
-                    callback_on_step_end=batch.step_end,
                 )
+            if batch.step == 0:
+                raise ConceptReviveError(f"the denoiser of {type(model).__name__}: {UNSEEN}")
             if batch.step < tau:
                 raise ConceptReviveError(
                     f"{type(model).__name__} took {batch.step} of the {tau} denoising steps to "

@@ -11,37 +11,6 @@ from conceptrevive.models.calling import run_pipeline
 from tests.models import families
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-CAT = cr.Concept("cat", ("a cat",), ("a garden",), settings=cr.Settings(0.2, 1, 2, 3.0))
-
-
-@pytest.mark.parametrize(
-    ("build", "message"),
-    [
-        (families.inpaint, "it starts from a picture; give the model's text-to-image pipeline"),
-        (
-            families.img2img,
-            "it lacks latents in its call|it starts from a picture",
-        ),
-        (families.controlnet, "it starts from a picture; give the model's text-to-image pipeline"),
-        (
-            families.kandinsky,
-            "cannot be drawn with, it lacks image_processor: give a text-to-image",
-        ),
-        (families.hunyuan, r"cannot draw 2 prompts in 2 steps at guidance 3\.0: choose steps"),
-    ],
-    ids=lambda p: getattr(p, "__name__", ""),
-)
-@pytest.mark.parametrize("act", ["generate", "locate"])
-def test_pipelines_of_other_kinds(tiny, build, message, act):
-    pipe = build(tiny)
-    pipe.set_progress_bar_config(disable=True)
-    with pytest.raises(cr.ConceptReviveError, match=message) as error:
-        if act == "generate":
-            cr.generate(pipe, ["a cat", "a dog"], steps=2)
-        else:
-            cr.locate(pipe, CAT)
-    assert str(error.value).startswith(type(pipe).__name__)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +47,11 @@ def test_a_consistency_model_of_too_many_steps(tiny):
             "set a smaller batch_size, or load",
         ),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "set a smaller batch_size"),
-        (KeyError("a\nscheduler"), r"choose steps and guidance .*\(KeyError: 'a\\nscheduler'\)"),
-        (AssertionError(), r"choose steps and guidance .*\(AssertionError: \)"),
+        (
+            KeyError("a\nscheduler"),
+            r"choose steps, guidance and size .*\(KeyError: 'a\\nscheduler'\)",
+        ),
+        (AssertionError(), r"choose steps, guidance and size .*\(AssertionError: \)"),
     ],
     ids=repr,
 )

@@ -1,0 +1,126 @@
+"""Pipelines without an image processor and without initial latents: IF, Kandinsky 2.2, DiT."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from conceptrevive.errors import ConceptReviveError, nearest
+from conceptrevive.models.adapters.adapter import Adapter, cleans_captions, config_of
+from conceptrevive.models.adapters.layouts import JOINT_HALVES, PROMPT_FIRST, UNGUIDED, Layout
+from conceptrevive.models.protocol import WITHOUT_LATENTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unprocessed(Adapter):
+    """Pipelines without an image processor, which hand over pixels."""
+
+    attributes: ClassVar[tuple[str, ...]] = ("components", "set_progress_bar_config")
+    takes: ClassVar[tuple[str, ...]] = WITHOUT_LATENTS
+    takes_latents: ClassVar[bool] = False
+
+    #: Whether the pixels that the pipeline hands over lie around 0, from -1 to 1.
+    centred: ClassVar[bool] = True
+
+    def extra(self, model: Any) -> dict[str, Any]:
+        return {"output_type": "pt"}
+
+    def layout(self, model: Any, guidance: float) -> Layout:
+        return JOINT_HALVES if guidance > 1 else UNGUIDED
+
+    def pictures(self, model: Any, result: Any, finite: list[bool]) -> list[Image.Image]:
+        pixels: Tensor = result.images
+        finite.extend(torch.isfinite(pixels).flatten(1).all(1).tolist())
+        return _pictures(pixels, self.centred)
+
+    def drawn(self, model: Any, pixels: Tensor) -> list[Image.Image]:
+        return _pictures(pixels)
+
+
+def _pictures(pixels: Tensor, centred: bool = True) -> list[Image.Image]:
+    from diffusers.image_processor import VaeImageProcessor
+
+    images: list[Image.Image] = VaeImageProcessor(do_normalize=centred).postprocess(pixels)
+    return images
+
+
+class DeepFloyd(Unprocessed):
+    """IF's first stage: pixels instead of latents."""
+
+    def extra(self, model: Any) -> dict[str, Any]:
+        return super().extra(model) | {"clean_caption": cleans_captions()}
+
+    def scale(self, model: Any) -> int:
+        return 1
+
+    def decode(self, model: Any, latents: Tensor) -> Float[Tensor, "pictures 3 height width"]:
+        return latents
+
+
+class Kandinsky22(Unprocessed):
+    """A prior makes a picture's embedding of the prompt, of which the decoder, its unet, draws."""
+
+    text = ()
+
+    def scale(self, model: Any) -> int:
+        return int(2 ** (len(model.movq.config.block_out_channels) - 1))
+
+    def grain(self, model: Any) -> int:
+        return self.scale(model) ** 2
+
+    def sized(self, model: Any) -> dict[str, Any]:
+        height, width = self.pixels(model)
+        return {"height": height, "width": width}
+
+    def decode(self, model: Any, latents: Tensor) -> Float[Tensor, "pictures 3 height width"]:
+        pixels: Tensor = model.movq.decode(latents, force_not_quantize=True)["sample"]
+        return pixels
+
+
+class DiT(Unprocessed):
+    """DiT is told classes: those whose names are in the prompts; an empty prompt is no class."""
+
+    text = ()
+    centred = False
+
+    def sized(self, model: Any) -> dict[str, Any]:
+        if self.size is not None and self.latent_size(model) != self.own_size(model):
+            own = config_of(model).sample_size * self.scale(model)
+            raise ConceptReviveError(
+                f"size is {self.size[0]} × {self.size[1]}: this {type(model).__name__} draws "
+                f"{own} × {own} pixels and nothing else: leave size out"
+            )
+        return {}
+
+    def scale(self, model: Any) -> int:
+        return int(2 ** (len(model.vae.config.block_out_channels) - 1))
+
+    def prompts(self, model: Any, prompts: Sequence[str]) -> dict[str, Any]:
+        return {"class_labels": [self._class(model, prompt) for prompt in prompts]}
+
+    def layout(self, model: Any, guidance: float) -> Layout:
+        return PROMPT_FIRST if guidance > 1 else UNGUIDED
+
+    def _class(self, model: Any, prompt: str) -> int:
+        """The class whose name, the longest of those that are in the prompt, is meant."""
+        if not prompt.strip():
+            return int(config_of(model).num_embeds_ada_norm)
+        found = [
+            name
+            for name in model.labels
+            if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", prompt, re.IGNORECASE)
+        ]
+        if not found:
+            raise ConceptReviveError(
+                f"{type(model).__name__} draws classes, and the prompt {prompt!r} names none of "
+                f"its {len(model.labels)}{nearest(prompt, model.labels)}: write a class's name "
+                "into it"
+            )
+        return int(model.labels[max(found, key=len)])

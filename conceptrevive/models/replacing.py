@@ -1,0 +1,133 @@
+"""Another denoiser, or a LoRA, in a pipeline: as which unlearned models are often given away."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from conceptrevive.errors import ConceptReviveError, expect, one_line
+from conceptrevive.models.variants import pipeline_variant
+
+#: What pipelines call their denoiser.
+DENOISERS = ("unet", "transformer")
+
+
+def denoiser_name(pipeline: Path) -> str:
+    """What the pipeline in this folder calls its denoiser. Raises ConceptReviveError for none."""
+    parts = json.loads((pipeline / "model_index.json").read_text())
+    for name in DENOISERS:
+        if name in parts:
+            return name
+    raise ConceptReviveError(
+        f"{pipeline} has neither a unet nor a transformer: leave --unet out, denoiser=… in Python"
+    )
+
+
+def load_denoiser(
+    source: str | os.PathLike[str], pipeline: Path, dtype: torch.dtype, variant: str | None
+) -> Any:
+    """A denoiser to stand in for that of `pipeline`.
+
+    Args:
+        source: its folder, the folder of a pipeline that has it, or a safetensors file of its
+            weights, named as diffusers does.
+
+    Raises:
+        ConceptReviveError: no such file or folder, or a denoiser of another class or shape.
+    """
+    import diffusers
+
+    expect(source, (str, os.PathLike), "denoiser", "give a folder, or a .safetensors file")
+    path, name = Path(source), denoiser_name(pipeline)
+    kind = json.loads((pipeline / "model_index.json").read_text())[name][1]
+    loader: Any = getattr(diffusers, kind)
+    if path.is_file():
+        return _from_weights(path, loader, pipeline / name, dtype)
+    folder = path / name if (path / name).is_dir() else path
+    if not (folder / "config.json").is_file():
+        raise ConceptReviveError(
+            f"{path} holds no {name}: give the folder of a {kind}, with its config.json, or a "
+            ".safetensors file of its weights"
+        )
+    there = json.loads((folder / "config.json").read_text()).get("_class_name")
+    if there != kind:
+        raise ConceptReviveError(
+            f"{folder} holds a {there}, and the pipeline in {pipeline} has a {kind}: give one of "
+            "the same class"
+        )
+    chosen = pipeline_variant(folder.parent, variant) if folder != path else variant
+    return loader.from_pretrained(
+        folder, torch_dtype=dtype, use_safetensors=True, variant=chosen or None
+    )
+
+
+def _from_weights(path: Path, loader: Any, like: Path, dtype: torch.dtype) -> Any:
+    """A denoiser as configured in the folder `like`, with the weights of one file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if path.suffix != ".safetensors":
+        raise ConceptReviveError(
+            f"{path} is no .safetensors file: convert it, pickles are not read"
+        )
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as e:
+        raise ConceptReviveError(f"cannot read weights from {path} ({one_line(e)})") from e
+    net = loader.from_config(loader.load_config(like)).to(dtype)
+    own = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in own.keys() | given.keys():
+        if own.get(name) != given.get(name):
+            raise ConceptReviveError(
+                f"{path} does not fit a {type(net).__name__} like that in {like}: {name} is "
+                f"{given.get(name, 'not in the file')}, and {own.get(name, 'not in the model')} "
+                "there: give a file of this model's weights, named as diffusers does"
+            )
+    net.load_state_dict(weights)
+    return net.eval()
+
+
+def fuse_lora(pipe: Any, lora: str) -> None:
+    """Add a LoRA to the weights of `pipe`, for good.
+
+    Args:
+        lora: a safetensors file, a folder or a hub id; with `@0.7` behind it, at that scale.
+
+    Raises:
+        ConceptReviveError: there is none, it does not fit, or `peft` is not installed.
+    """
+    expect(lora, str, "lora", "give a file, folder or hub id, with @SCALE behind it if not 1")
+    source, at, scale = lora.rpartition("@")
+    if not at:
+        source, scale = lora, "1"
+    try:
+        strength = float(scale)
+    except ValueError as e:
+        raise ConceptReviveError(
+            f"lora is {lora!r}: what stands behind @ is its scale, a number such as 0.7"
+        ) from e
+    path = Path(source)
+    if path.is_file() and path.suffix != ".safetensors":
+        raise ConceptReviveError(
+            f"{path} is no .safetensors file: convert it, pickles are not read"
+        )
+    if not hasattr(pipe, "load_lora_weights"):
+        raise ConceptReviveError(f"{type(pipe).__name__} takes no LoRA: leave --lora out")
+    where, file = (path.parent, path.name) if path.is_file() else (source, None)
+    try:
+        pipe.load_lora_weights(where, weight_name=file, use_safetensors=True)
+        pipe.fuse_lora(lora_scale=strength)
+        pipe.unload_lora_weights()
+    # Diffusers, peft and the hub raise what they like.
+    except Exception as e:
+        remedy = "give one that was made for this model, as a .safetensors file or its folder"
+        if "PEFT backend" in str(e):
+            remedy = "install what fuses LoRAs, pip install 'conceptrevive[lora]'"
+        raise ConceptReviveError(
+            f"cannot fuse the LoRA {source!r}: {remedy} ({one_line(e)})"
+        ) from e

@@ -1,0 +1,245 @@
+"""What a pipeline is loaded as: number format, another denoiser, a LoRA, one file."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import conceptrevive as cr
+from conceptrevive.models.replacing import fuse_lora
+from conceptrevive.models.stored import loading_dtype, stored_dtype
+from tests.families import folder
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+LAYER = "mid_block.attentions.0.transformer_blocks.0.ff.net.2"
+FEW = dict(steps=2, guidance=3.0)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return folder("sd2")
+
+
+def stored(weights, path):
+    save_file({k: v.contiguous() for k, v in weights.items()}, path)
+    return path
+
+
+def test_the_format_that_weights_are_stored_in(model, tmp_path):
+    assert stored_dtype(model / "unet") == torch.float32
+    weights = load_file(model / "unet" / "diffusion_pytorch_model.safetensors")
+    brain = {k: v.bfloat16() if v.ndim > 1 else v for k, v in weights.items()}
+    stored(brain, tmp_path / "diffusion_pytorch_model.safetensors")
+    assert stored_dtype(tmp_path) == torch.bfloat16, "as most weights are"
+    stored({k: v.half() for k, v in weights.items()}, tmp_path / "model.fp16.safetensors")
+    assert stored_dtype(tmp_path, "fp16") == torch.float16
+    assert stored_dtype(tmp_path, "other") == torch.bfloat16, "its default"
+    (tmp_path / "model.bad.safetensors").write_bytes(b"x")
+    assert stored_dtype(tmp_path, "bad") is stored_dtype(tmp_path / "nowhere") is None
+    eight = {k: v.to(torch.float8_e4m3fn) for k, v in weights.items()}
+    stored(eight, tmp_path / "model.eight.safetensors")
+    assert stored_dtype(tmp_path, "eight") is None
+
+
+def test_half_precision_on_a_gpu_is_the_checkpoints_own():
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    assert loading_dtype(torch.bfloat16, gpu) == torch.bfloat16
+    assert loading_dtype(torch.float16, gpu) == torch.float16
+    assert loading_dtype(torch.float32, gpu) == loading_dtype(None, gpu) == torch.float16
+    assert {loading_dtype(d, cpu) for d in (torch.bfloat16, torch.float32)} == {torch.float32}
+
+
+def weight_of(pipe):
+    return pipe.unet.get_submodule(LAYER).weight
+
+
+@pytest.mark.parametrize("give", ["a pipeline", "a folder", "a file"])
+def test_this_denoiser_in_that_pipeline(model, tmp_path, give):
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
+    file = other / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    weights[f"{LAYER}.weight"] += 1
+    file.unlink()  # a link into the cache
+    stored(weights, file)
+    source = {"a pipeline": other, "a folder": other / "unet", "a file": file}[give]
+    pipe = cr.load_pipeline("tiny/sd2", device="cpu", denoiser=source)
+    assert torch.equal(weight_of(pipe), weights[f"{LAYER}.weight"])
+    assert not pipe.unet.training
+    plain = cr.load_pipeline(model, device="cpu", dtype=torch.bfloat16)
+    assert weight_of(plain).dtype == torch.bfloat16
+    torch.testing.assert_close(weight_of(plain).float() + 1, weight_of(pipe), rtol=0.01, atol=0.01)
+
+
+def test_a_denoiser_that_does_not_fit(model, tmp_path):
+    with pytest.raises(
+        cr.ConceptReviveError,
+        match=r"holds a SD3Transformer2DModel, and the pipeline in .* has a UNet2DConditionModel: "
+        "give one of the same class",
+    ):
+        cr.load_pipeline(model, device="cpu", denoiser=folder("sd3") / "transformer")
+    with pytest.raises(cr.ConceptReviveError, match=r"holds no unet: give the folder of a UNet2D"):
+        cr.load_pipeline(model, device="cpu", denoiser=tmp_path)
+    weights = load_file(model / "unet" / "diffusion_pytorch_model.safetensors")
+    weights[f"{LAYER}.weight"] = torch.zeros(2, 3)
+    file = stored(weights, tmp_path / "w.safetensors")
+    with pytest.raises(
+        cr.ConceptReviveError,
+        match=rf"w\.safetensors does not fit a UNet2DConditionModel like that in .*: {LAYER}"
+        r"\.weight is \(2, 3\), and \(32, 128\) there: give a file of this model's weights",
+    ):
+        cr.load_pipeline(model, device="cpu", denoiser=file)
+    pickle = tmp_path / "w.bin"
+    pickle.write_bytes(b"x")
+    with pytest.raises(cr.ConceptReviveError, match=r"w\.bin is no \.safetensors file: convert it"):
+        cr.load_pipeline(model, device="cpu", denoiser=pickle)
+
+
+def lora(path):
+    """Rank 2 for one layer; returns what it adds."""
+    down, up = torch.randn(2, 128), torch.randn(32, 2)
+    stored(
+        {f"unet.{LAYER}.lora_A.weight": down, f"unet.{LAYER}.lora_B.weight": up},
+        path / "pytorch_lora_weights.safetensors",
+    )
+    return up @ down
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("peft"), reason="peft fuses LoRAs")
+@pytest.mark.parametrize(("behind", "scale"), [("", 1.0), ("@0.5", 0.5)])
+def test_a_lora_is_fused(model, tmp_path, behind, scale):
+    added, before = lora(tmp_path), weight_of(cr.load_pipeline(model, device="cpu"))
+    for source in (tmp_path, tmp_path / "pytorch_lora_weights.safetensors"):
+        pipe = cr.load_pipeline(model, device="cpu", lora=f"{source}{behind}")
+        torch.testing.assert_close(weight_of(pipe), before + scale * added)
+        assert not hasattr(pipe.unet.get_submodule(LAYER), "base_layer"), "nothing is left around"
+
+
+def test_a_lora_that_cannot_be_fused(model, tmp_path, tiny, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("PEFT backend is required for this method.")
+
+    pipe = type(tiny)(**tiny.components, requires_safety_checker=False)
+    monkeypatch.setattr(pipe, "load_lora_weights", fail)
+    with pytest.raises(cr.ConceptReviveError, match=r"pip install 'conceptrevive\[lora\]'"):
+        fuse_lora(pipe, str(tmp_path))
+    with pytest.raises(cr.ConceptReviveError, match="what stands behind @ is its scale, a number"):
+        fuse_lora(pipe, "some@where")
+    (tmp_path / "l.ckpt").write_bytes(b"x")
+    with pytest.raises(cr.ConceptReviveError, match=r"l\.ckpt is no \.safetensors file: convert"):
+        fuse_lora(pipe, str(tmp_path / "l.ckpt"))
+    with pytest.raises(cr.ConceptReviveError, match="takes no LoRA: leave --lora out"):
+        fuse_lora(object(), "owner/lora")
+
+
+# --- one file -------------------------------------------------------------------------------------
+
+#: Beginnings of names in the tiny model → in the original code's files.
+UNET = {
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+    "down_blocks.0.resnets.0": "input_blocks.1.0",
+    "down_blocks.0.attentions.0": "input_blocks.1.1",
+    "down_blocks.0.downsamplers.0.conv": "input_blocks.2.0.op",
+    "down_blocks.1.resnets.0": "input_blocks.3.0",
+    "down_blocks.1.attentions.0": "input_blocks.3.1",
+    "mid_block.resnets.0": "middle_block.0",
+    "mid_block.attentions.0": "middle_block.1",
+    "mid_block.resnets.1": "middle_block.2",
+    "up_blocks.0.resnets.0": "output_blocks.0.0",
+    "up_blocks.0.attentions.0": "output_blocks.0.1",
+    "up_blocks.0.resnets.1": "output_blocks.1.0",
+    "up_blocks.0.attentions.1": "output_blocks.1.1",
+    "up_blocks.0.upsamplers.0.conv": "output_blocks.1.2.conv",
+    "up_blocks.1.resnets.0": "output_blocks.2.0",
+    "up_blocks.1.attentions.0": "output_blocks.2.1",
+    "up_blocks.1.resnets.1": "output_blocks.3.0",
+    "up_blocks.1.attentions.1": "output_blocks.3.1",
+}
+RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1",
+    "conv_shortcut": "skip_connection",
+}
+
+
+VAE = (
+    (r"down_blocks\.(\d)\.resnets", r"down.\1.block"),
+    (r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample"),
+    (r"up_blocks\.0\.resnets", "up.1.block"),
+    (r"up_blocks\.1\.resnets", "up.0.block"),
+    (r"up_blocks\.0\.upsamplers\.0", "up.1.upsample"),
+    (r"mid_block\.resnets\.0", "mid.block_1"),
+    (r"mid_block\.resnets\.1", "mid.block_2"),
+    (r"mid_block\.attentions\.0\.to_out\.0", "mid.attn_1.proj_out"),
+    (r"mid_block\.attentions\.0\.to_", "mid.attn_1."),
+    (r"mid_block\.attentions\.0\.group_norm", "mid.attn_1.norm"),
+    ("conv_norm_out", "norm_out"),
+    ("conv_shortcut", "nin_shortcut"),
+)
+
+
+def original(name):
+    """A name of the denoiser as the original code has it."""
+    start = next(s for s in UNET if name.startswith(s))
+    rest = name.removeprefix(start)
+    if "resnets" in start:
+        part = rest.split(".")[1]
+        rest = rest.replace(part, RESNET[part], 1)
+    return f"model.diffusion_model.{UNET[start]}{rest}"
+
+
+def original_vae(name):
+    for ours, theirs in VAE:
+        name = re.sub(ours, theirs, name)
+    return f"first_stage_model.{name}"
+
+
+def test_a_model_in_one_file(tmp_path):
+    source = folder("sd15")
+    parts = {
+        part: load_file(source / part / file)
+        for part, file in (
+            ("unet", "diffusion_pytorch_model.safetensors"),
+            ("vae", "diffusion_pytorch_model.safetensors"),
+            ("text_encoder", "model.safetensors"),
+        )
+    }
+    whole = {original(name): tensor for name, tensor in parts["unet"].items()}
+    whole |= {original_vae(name): tensor for name, tensor in parts["vae"].items()}
+    for name, tensor in parts["text_encoder"].items():
+        name = name if name.startswith("text_model.") else f"text_model.{name}"
+        whole[f"cond_stage_model.transformer.{name}"] = tensor
+    file = stored(whole, tmp_path / "whole.safetensors")
+    pipe = cr.load_pipeline(file, device="cpu", config=source)
+    from_folder = cr.load_pipeline(source, device="cpu")
+    for part in parts:
+        mine, wanted = (getattr(p, part).state_dict() for p in (pipe, from_folder))
+        assert all(torch.equal(mine[name], tensor) for name, tensor in wanted.items()), part
+    drawn = [cr.generate(p, ["a cat"], **FEW)[0].tobytes() for p in (pipe, from_folder)]
+    assert drawn[0] == drawn[1]
+
+
+def test_files_of_something_else(tmp_path, model):
+    (tmp_path / "x.safetensors").write_bytes(b"x")
+    with pytest.raises(cr.ConceptReviveError, match=r"with config=…, on the command line --config"):
+        cr.load_pipeline(tmp_path / "x.safetensors", device="cpu")
+    index = json.loads((model / "model_index.json").read_text()) | {"_class_name": "DiTPipeline"}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(
+        cr.ConceptReviveError,
+        match="is the config of a DiTPipeline, which diffusers does not load from one file: give",
+    ):
+        cr.load_pipeline(tmp_path / "x.safetensors", device="cpu", config=tmp_path)
