@@ -49,7 +49,7 @@ class TextTokens:
         """Within the block what the text encoders are given is heard; before it is forgotten."""
         self._heard = {}
         with ExitStack() as stack:
-            for name, part in self.model.components.items():
+            for name, part in getattr(self.model, "components", {}).items():
                 if "text_encoder" in name and isinstance(part, nn.Module):
                     handle = part.register_forward_pre_hook(
                         partial(self._hear, name), with_kwargs=True

@@ -64,8 +64,6 @@ class _Batch:
 
     def begin(self, _net: object, args: tuple[Any, ...], given: dict[str, Any]) -> None:
         """The denoiser is called."""
-        if self.step >= self.fitter.steps:
-            raise Stop
         self.layout = self.layout or self.adapter.layout(self.model, self.guidance)
         picture = next((v for v in (*args, *given.values()) if isinstance(v, Tensor)), None)
         if picture is self.picture and not self.calls:
@@ -78,12 +76,11 @@ class _Batch:
 
     def hear(self, name: str, z: Tensor) -> None:
         """A layer has run."""
-        if self.step < self.fitter.steps:
-            counted = None
-            if z.ndim == 3 and self.layout:
-                parts = self.layout[self.calls]
-                counted = self.text.of_layer(name, parts, self.pictures, z.shape[1])
-            self.fitter.update(name, self.step, z, self.pictures, counted)
+        counted = None
+        if z.ndim == 3 and self.layout:
+            parts = self.layout[self.calls]
+            counted = self.text.of_layer(name, parts, self.pictures, z.shape[1])
+        self.fitter.update(name, self.step, z, self.pictures, counted)
 
     def end(self, *_: object) -> None:
         """The denoiser has run."""
@@ -92,6 +89,8 @@ class _Batch:
             seen = self.before + samples(self.layout) * self.pictures
             self.fitter.check(self.step, seen)
             self.step, self.calls = self.step + 1, 0
+        if self.step == self.fitter.steps:
+            raise Stop
 
 
 @torch.no_grad()

@@ -58,12 +58,12 @@ class TestNoModelThere:
             load(model)
 
     def test_file(self, load, tmp_path):
-        (tmp_path / "model.safetensors").write_bytes(b"x")
+        (tmp_path / "model.ckpt").write_bytes(b"x")
         with pytest.raises(
             cr.ConceptReviveError,
-            match=r"model.safetensors is a file: give the folder of a diffusers pipeline",
+            match=r"model.ckpt is a file: give the folder of a diffusers pipeline",
         ):
-            load(tmp_path / "model.safetensors")
+            load(tmp_path / "model.ckpt")
 
     def test_folder_of_something_else(self, load, tmp_path):
         with pytest.raises(
@@ -289,7 +289,7 @@ def test_swapped_refuses_what_does_not_fit(tiny):
     assert same(state(tiny), before)
 
 
-def test_a_safety_checker_never_runs(tiny, monkeypatch):
+def test_a_safety_checker_never_runs(tiny, tiny_folder, monkeypatch):
     """It blackens pictures, and a black picture would count as a concept erased."""
     from copy import copy
 
@@ -300,5 +300,7 @@ def test_a_safety_checker_never_runs(tiny, monkeypatch):
 
     other = copy(tiny)
     other.__class__ = Checked
-    monkeypatch.setattr(diffusers.DiffusionPipeline, "from_pretrained", lambda *_, **__: other)
+    loader = diffusers.DiffusionPipeline
+    monkeypatch.setattr(loader, "download", lambda *_, **__: tiny_folder)
+    monkeypatch.setattr(loader, "from_pretrained", lambda *_, **__: other)
     assert cr.load_pipeline("some/fine-tune", device="cpu").safety_checker is None

@@ -348,8 +348,8 @@ def test_both_guidance_halves_are_expected(tiny, monkeypatch):
     fitter = activations.ColumnNormFitter
     update = fitter.update
 
-    def half(self, name, step, z, pictures):
-        update(self, name, step, z[: len(z) // 2], pictures)
+    def half(self, name, step, z, pictures, counted):
+        update(self, name, step, z[: len(z) // 2], pictures, counted)
 
     monkeypatch.setattr(fitter, "update", half)
     with pytest.raises(
