@@ -45,20 +45,36 @@ def contact_sheet(results: Sequence[Result]) -> Image.Image | None:
         return None
     most = max(len(pictures) for row in rows.values() for pictures in row.values())
     concepts = list(dict.fromkeys(concept for row in rows.values() for concept in row))
-    step = SIZE + GAP
-    width, height = LABELS + len(concepts) * most * step, TEXT + 2 * GAP + len(rows) * step
-    sheet = Image.new("RGB", (width, height), "white")
-    pen, font = ImageDraw.Draw(sheet), _font()
-    for i, concept in enumerate(concepts):
-        pen.text((LABELS + i * most * step, GAP), Path(concept).stem, "black", font)
+    step, font = SIZE + GAP, _font()
+    heads = ["\n".join(broken(Path(c).stem, most * step, font)) for c in concepts]
+    lines = max(head.count("\n") + 1 for head in heads)
+    top = lines * (TEXT + GAP) + GAP
+    size = (LABELS + len(concepts) * most * step, top + len(rows) * step)
+    sheet = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(sheet)
+    for i, head in enumerate(heads):
+        at = (LABELS + i * most * step, GAP)
+        pen.multiline_text(at, head, "black", font, spacing=GAP)
     for j, (label, row) in enumerate(rows.items()):
-        y = TEXT + 2 * GAP + j * step
+        y = top + j * step
         pen.text((GAP, y + SIZE // 2 - TEXT // 2), label, "black", font)
         for concept, pictures in row.items():
             for k, text in enumerate(pictures):
                 x = LABELS + (concepts.index(concept) * most + k) * step
                 sheet.paste(decode(text).resize((SIZE, SIZE)), (x, y))
     return sheet
+
+
+def broken(words: str, width: float, font: ImageFont.FreeTypeFont) -> list[str]:
+    """Words in lines of at most so many pixels, as far as single words fit."""
+    lines = [""]
+    for word in words.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def _font() -> ImageFont.FreeTypeFont:
