@@ -56,8 +56,10 @@ $(FULL): pyproject.toml constraints.txt | $(BIN)/python
 demo: $(CORE)
 	$(BIN)/conceptrevive demo --out demo $(ARGS)
 
+# Two processes of one thread each: what is tested is small, and threads gain little there. A file's tests stay together, for
+# what they share.
 test: $(FULL)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadfile $(ARGS)
 
 test-slow: $(FULL)
 	$(BIN)/python -m pytest -m slow $(ARGS)
@@ -92,7 +94,8 @@ $(NOTEBOOKS): $(SOURCES) | $(FULL)
 	rm -rf $(BOOK)/notebooks
 	mkdir -p $(BOOK)/notebooks
 	$(BIN)/python -m pages.notebooks --book $(BOOK)/notebooks
-	env -u MPLBACKEND HF_HUB_OFFLINE=1 CONCEPTREVIVE_STATIC=1 $(BIN)/python -m pytest --nbmake --nbmake-timeout=900 --overwrite --durations=0 $(BOOK)/notebooks
+	env -u MPLBACKEND HF_HUB_OFFLINE=1 CONCEPTREVIVE_STATIC=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) \
+		--nbmake --nbmake-timeout=900 --overwrite --durations=0 $(BOOK)/notebooks
 	$(BIN)/python -m pages.executed $(BOOK)/notebooks
 	@touch $@
 
