@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,18 +32,24 @@ DRAWS = 10
 
 
 def gradient_scores(
-    pipe: TextToImage, concept: Concept, pictures: Pictures = COUNT, *, seed: int
+    pipe: TextToImage,
+    concept: Concept,
+    pictures: Pictures = COUNT,
+    *,
+    layers: Iterable[str] | None = None,
+    seed: int,
 ) -> dict[str, Scores]:
     """The scores of SalUn and of Scissorhands, by method, of every weight with two axes or more.
 
     Args:
+        layers: whose weights; None takes every layer's.
         pictures: of the concept, see `locate_salun`. Scissorhands draws as many batches of them as
             released, and of fewer pictures than that as many as there are.
     """
     draws = min(DRAWS, len(pictures) if isinstance(pictures, Sequence) else pictures)
     told: dict[str, Any] = {"guidance": GUIDANCE, "seed": seed}
     with differentiable(pipe), applied(pipe, How()):
-        predictor = NoisePredictor(pipe, all_matrices(pipe))
+        predictor = NoisePredictor(pipe, all_matrices(pipe) if layers is None else layers)
         shown = concept_examples(pipe, concept, pictures, seed=seed)
         return {
             "salun": salun_scores(predictor, shown, **told),
@@ -52,8 +58,22 @@ def gradient_scores(
 
 
 def selected(pipe: TextToImage, scores: Scores, layers: str) -> Scores:
-    """Of the scores of all layers those of a `Selection`."""
-    return scores if layers == "all" else {name: scores[name] for name in linear_layers(pipe)}
+    """Of the scores of all layers, or of some, those of a `Selection`."""
+    linear = linear_layers(pipe)
+    return {n: s for n, s in scores.items() if layers == "all" or n in linear}
+
+
+def spread(pipe: TextToImage, most: int | None) -> list[str]:
+    """`most` linear layers and as many convolutions, evenly from the first to the last of each.
+
+    In the model's order; all of a kind that has fewer, and all where `most` is None.
+    """
+    every, linear = [*all_matrices(pipe)], linear_layers(pipe)
+    kinds = ([n for n in every if n in linear], [n for n in every if n not in linear])
+    if most is None:
+        return every
+    chosen = {kind[i * len(kind) // most] for kind in kinds if kind for i in range(most)}
+    return [n for n in every if n in chosen]
 
 
 @contextmanager

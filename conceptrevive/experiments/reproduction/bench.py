@@ -69,8 +69,13 @@ class Bench:
             self.check_judge(self.concept(name))
 
     def concept(self, name: str) -> Concept:
-        """By its name, of the table meant for the model."""
-        return get_concept(name, self.preset)
+        """By its name, of the table meant for the model; in no more steps than the profile has."""
+        found = get_concept(name, self.preset)
+        own, most = found.settings, self.profile.steps
+        if most is None or own.steps <= most:
+            return found
+        tau = max(1, round(own.tau * most / own.steps))
+        return replace(found, settings=replace(own, steps=most, tau=tau))
 
     def check_judge(self, concept: Concept) -> None:
         """Raise ConceptReviveError for what a judge lacks, before an hour of drawing."""

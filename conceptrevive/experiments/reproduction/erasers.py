@@ -23,6 +23,7 @@ from conceptrevive.experiments.locating import (
     random_everywhere,
     random_in_layers,
     selected,
+    spread,
 )
 from conceptrevive.experiments.parts import key_of
 from conceptrevive.experiments.reproduction.bench import Bench
@@ -35,12 +36,12 @@ from conceptrevive.experiments.reproduction.methods import (
     RANDOM,
     SALUN,
     SPREAD,
+    fewer,
     layers_of,
     share_of,
     steps_of,
 )
 from conceptrevive.files import replacing
-from conceptrevive.models.matrices import all_matrices
 from conceptrevive.models.weights import Weights, read_weights
 from conceptrevive.unlearning.budgets import BUDGETS, SALUN_RELEASED
 from conceptrevive.unlearning.examples import Picture, concept_pictures, retained_pictures
@@ -54,12 +55,13 @@ from conceptrevive.unlearning.scissorhands import unlearn_scissorhands
 class Erasers:
     """Masks and trained weights for the concepts of a bench; each is made once.
 
-    Pictures to learn from are drawn once a concept for all methods.
+    Pictures to learn from are drawn once a concept for all methods. `all` is the matrices that are
+    looked in, every one of the model's unless the profile says otherwise.
     """
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.pipe, self.seed = bench, bench.lab.pipe, bench.seed
-        self.all: Weights = read_weights(self.pipe, all_matrices(self.pipe))
+        self.all: Weights = read_weights(self.pipe, spread(self.pipe, bench.profile.layers))
         self.shown = lru_cache(maxsize=1)(self._shown)
         self.scores = lru_cache(maxsize=1)(self._scores)
         self.masks = lru_cache(maxsize=4)(self._masks)
@@ -72,7 +74,9 @@ class Erasers:
 
     def _scores(self, name: str) -> dict[str, Scores]:
         concept = self.bench.concept(name)
-        return gradient_scores(self.pipe, concept, self.shown(name), seed=self.seed)
+        return gradient_scores(
+            self.pipe, concept, self.shown(name), layers=[*self.all], seed=self.seed
+        )
 
     def _masks(self, name: str, concept: str) -> MaskSet:
         """What the rows of `name` zero.
@@ -117,6 +121,7 @@ class Erasers:
             "guidance": GUIDANCE,
             "examples": self.bench.profile.examples,
             "again": again,
+            **fewer(self.bench.profile),
         }
         cell = Cell("unlearnt", concept, method, seed=self.seed, settings=told)
         parts, key, file = self.bench.lab.parts, self._key(cell), self._file(cell)

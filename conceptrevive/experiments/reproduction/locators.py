@@ -30,6 +30,7 @@ from conceptrevive.experiments.reproduction.methods import (
     SCISSORHANDS,
     WHOSE,
     WIDER,
+    fewer,
     layers_of,
     share_of,
     steps_of,
@@ -90,6 +91,7 @@ def settings(bench: Bench, name: str, concept: str) -> dict[str, JsonValue]:
         told["tau"] = bench.concept(concept).settings.tau
     if name != ALL:
         told["examples"] = bench.profile.examples
+        told |= fewer(bench.profile)
     if name in FULL:
         told["training_steps"] = steps_of(bench.preset, name, bench.profile)
     return told

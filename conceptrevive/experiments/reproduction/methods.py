@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import JsonValue
+
 from conceptrevive.concepts.defaults import Preset
 from conceptrevive.experiments.reproduction.profiles import Profile
 from conceptrevive.unlearning.budgets import BUDGETS, SALUN_RELEASED, Budget, Selection
@@ -52,3 +54,8 @@ def layers_of(preset: Preset, name: str) -> Selection:
 def steps_of(preset: Preset, name: str, profile: Profile) -> int:
     """Training steps of a full method: its own, or fewer where the profile says so."""
     return min(_budget(preset, name).steps, profile.training)
+
+
+def fewer(profile: Profile) -> dict[str, JsonValue]:
+    """What is told of rows that look in some of the layers only; nothing where they look in all."""
+    return {} if profile.layers is None else {"layers_of_a_kind": profile.layers}

@@ -34,6 +34,9 @@ class Profile:
         attacked: pictures of a prompt set that is said or searched for. listed: prompts of a file,
             from its first, each once; None takes all.
         rounds, generations: of the two searches for wording.
+        steps: most denoising steps of a picture, τ being shortened with them; None takes every
+            concept's own. layers: how many linear layers, and how many convolutions, other locators
+            than ConceptPrune look in, spread over the model; None takes all.
     """
 
     name: str
@@ -62,6 +65,8 @@ class Profile:
     listed: int | None
     rounds: int
     generations: int
+    steps: int | None = None
+    layers: int | None = None
 
 
 TENTHS = tuple(k / 10 for k in range(1, 11))
@@ -94,6 +99,8 @@ SMOKE = Profile(
     listed=1,
     rounds=2,
     generations=2,
+    steps=4,
+    layers=6,
 )
 
 #: Three hours on two cores.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from statistics import mean
 
@@ -53,7 +54,8 @@ def phrasings(concept: Concept, preset: str, most: int) -> dict[str, tuple[str, 
     """
     found: dict[str, tuple[str, ...]]
     objects = W.OBJECTS if preset == "pocket" else IMAGENET_OBJECTS
-    if concept.name not in objects or concept != get_concept(concept.name, preset):
+    own = get_concept(concept.name, preset) if concept.name in objects else None
+    if own is None or concept != replace(own, settings=concept.settings):
         found = {p: (p,) for p in concept.eval_prompts or concept.target_prompts}
     elif preset == "pocket":
         turns = len(W.EVALUATION_PHRASES)

@@ -18,33 +18,9 @@ from conceptrevive.experiments.reproduction.driver import reproduce
 from conceptrevive.experiments.reproduction.study import Study
 from conceptrevive.intervals import wilson
 from conceptrevive.unlearning.masks import MaskSet
+from tests.experiments.reproduction.shared import CONCEPT, comparable
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-CONCEPT = """
-name: {name}
-target_prompts: [a {name}, a {name} in a room]
-base_prompts: [a thing, a room]
-eval_prompts: [one {name}, two {name}s]
-labels: ["object:{name}"]
-retained: {{a golf: "object:golf", a saw: "object:saw", a bus: "object:bus"}}
-settings: {{skill_ratio: 0.2, tau: 2, steps: 3, guidance: 3.0}}
-"""
-
-
-@pytest.fixture(scope="module")
-def concepts(tmp_path_factory):
-    """Two concepts, in prompts that the tiny model's tokenizer does not cut."""
-    folder = tmp_path_factory.mktemp("concepts")
-    files = [folder / f"{name}.yaml" for name in ("cat", "dog")]
-    for file in files:
-        file.write_text(CONCEPT.format(name=file.stem))
-    return [str(file) for file in files]
-
-
-@pytest.fixture(scope="module")
-def options(tiny_folder, concepts):
-    return {"model": str(tiny_folder), "concepts": concepts, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +38,6 @@ def measured(options, tmp_path_factory):
     assert list(told) == list(EXPERIMENTS)
     assert all(each["cells"] > 0 and Path(each["out"]).exists() for each in told.values())
     return out
-
-
-def comparable(data):
-    """Without what two runs of the same differ in: dates, times and memory, and the command."""
-    apart = ("date", "command", "seconds", "step_seconds", "step_seconds_range", "peak_mib")
-    if isinstance(data, dict):
-        return {k: comparable(v) for k, v in data.items() if k not in apart}
-    return [comparable(v) for v in data] if isinstance(data, list) else data
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -13,6 +13,7 @@ from conceptrevive.experiments.locating import (
     largest_magnitudes,
     random_everywhere,
     random_in_layers,
+    spread,
 )
 from conceptrevive.experiments.reproduction import erasers, locators, methods
 from conceptrevive.experiments.reproduction.driver import reproduce
@@ -233,6 +234,18 @@ def test_densities_count_layers_without_a_mask(tiny):
     total = sum(m.weight.numel() for n, m in layers.items() if n.endswith("ff.net.2"))
     assert both["density"]["ff.net.2"] == pytest.approx(8 / total, abs=1e-6)
     assert both["density"]["attention"] == both["share"]["other"] == 0
+
+
+def test_some_of_the_layers_are_spread_over_the_model(tiny):
+    every = list(all_matrices(tiny))
+    assert spread(tiny, None) == spread(tiny, 10**6) == every
+    linear, kernels = (
+        [n for n in every if (all_matrices(tiny)[n].weight.ndim > 2) == kernel]
+        for kernel in (False, True)
+    )
+    found = spread(tiny, 2)
+    assert set(found) == {kind[i] for kind in (linear, kernels) for i in (0, len(kind) // 2)}
+    assert found == [n for n in every if n in found]
 
 
 def test_half_precision_there_and_back(tiny):
