@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -53,10 +54,8 @@ def concept_examples(
 
     Raises ConceptReviveError for pictures of a wrong kind, and as `generate` does.
     """
-    check_pictures(pictures, "pictures")
-    if not isinstance(pictures, Sequence):
-        pictures = concept_pictures(model, concept, pictures, seed=seed, progress=progress)
-    return _examples(model, pictures)
+    draw = partial(concept_pictures, model, concept, seed=seed, progress=progress)
+    return _examples(model, pictures, "pictures", draw)
 
 
 def retained_examples(
@@ -71,10 +70,8 @@ def retained_examples(
 
     Raises ConceptReviveError for pictures of a wrong kind, and as `generate` does.
     """
-    check_pictures(pictures, "retained")
-    if not isinstance(pictures, Sequence):
-        pictures = retained_pictures(model, concept, pictures, seed=seed, progress=progress)
-    return _examples(model, pictures)
+    draw = partial(retained_pictures, model, concept, seed=seed, progress=progress)
+    return _examples(model, pictures, "retained", draw)
 
 
 def retained_prompts(concept: Concept) -> tuple[str, ...]:
@@ -129,9 +126,14 @@ def _drawn(
     return list(zip(drawn, asked, strict=True))
 
 
-def _examples(model: TextToImage, pictures: Sequence[Picture]) -> Examples:
-    latents = encoded(model, [image for image, _ in pictures])
-    return Examples(latents, tuple(prompt for _, prompt in pictures))
+def _examples(
+    model: TextToImage, pictures: Pictures, name: str, draw: Callable[[int], list[Picture]]
+) -> Examples:
+    """Of the pictures given, or of as many as `draw` is asked for."""
+    check_pictures(pictures, name)
+    shown = pictures if isinstance(pictures, Sequence) else draw(pictures)
+    latents = encoded(model, [image for image, _ in shown])
+    return Examples(latents, tuple(prompt for _, prompt in shown))
 
 
 def check_pictures(pictures: Pictures, name: str) -> None:

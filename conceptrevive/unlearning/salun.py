@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import NoneType
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from conceptrevive.concepts.concept import Concept
@@ -93,33 +93,16 @@ def locate_salun(
     with applied(model, How()):
         predictor = NoisePredictor(model, layers)
         shown = concept_examples(model, concept, pictures, seed=seed, progress=progress)
-        found = salun_masks(
+        scores = salun_scores(
             predictor,
             shown,
-            ratio=ratio,
             guidance=guidance,
             seed=seed,
             batch_size=batch_size,
             progress=progress,
         )
+    found = top_masks(scores, ratio)
     return MaskSet(found, concept=concept.name, seed=int(seed), sampling=str(How()), method="salun")
-
-
-def salun_masks(
-    predictor: NoisePredictor,
-    shown: Examples,
-    *,
-    ratio: float,
-    guidance: float,
-    seed: int,
-    batch_size: int,
-    progress: Callable[[int], object] | None = None,
-) -> dict[str, Bool[Tensor, "rows columns"]]:
-    """`locate_salun`'s masks, from pictures that are there already."""
-    scores = salun_scores(
-        predictor, shown, guidance=guidance, seed=seed, batch_size=batch_size, progress=progress
-    )
-    return top_masks(scores, ratio)
 
 
 def salun_scores(
@@ -198,15 +181,15 @@ def unlearn_salun(
         shown = concept_examples(model, concept, pictures, seed=seed, progress=progress)
         rest = retained_examples(model, concept, retained, seed=seed, progress=progress)
         if masks is None:
-            masks = salun_masks(
+            scores = salun_scores(
                 predictor,
                 shown,
-                ratio=ratio,
                 guidance=guidance,
                 seed=seed,
                 batch_size=batch_size,
                 progress=progress,
             )
+            masks = top_masks(scores, ratio)
         learning = fitting_masks(predictor.weights, masks)
 
         def gradients_at(step: int, at: Weights) -> Weights:

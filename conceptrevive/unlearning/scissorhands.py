@@ -19,11 +19,11 @@ from conceptrevive.models.weights import Weights
 from conceptrevive.unlearning.denoising import NoisePredictor, check_guidance
 from conceptrevive.unlearning.draws import REINITIALISATION, TRAINING, check_draws, generator
 from conceptrevive.unlearning.examples import COUNT, Pictures, concept_examples, retained_examples
-from conceptrevive.unlearning.gradients import check_ratio, gradients
+from conceptrevive.unlearning.gradients import check_ratio, gradients, top_masks
 from conceptrevive.unlearning.masks import MaskSet
 from conceptrevive.unlearning.prompts import check_prompts
 from conceptrevive.unlearning.repair import chosen_masks, projected, reinitialised
-from conceptrevive.unlearning.snip import scissorhands_masks
+from conceptrevive.unlearning.snip import scissorhands_scores
 from conceptrevive.unlearning.training import (
     check_training,
     expect_weight,
@@ -75,10 +75,9 @@ def locate_scissorhands(
     with applied(model, How()):
         predictor = NoisePredictor(model, layers)
         shown = concept_examples(model, concept, pictures, seed=seed, progress=progress)
-        found = scissorhands_masks(
+        scores = scissorhands_scores(
             predictor,
             shown,
-            ratio=ratio,
             draws=draws,
             as_released=as_released,
             guidance=guidance,
@@ -86,6 +85,7 @@ def locate_scissorhands(
             batch_size=batch_size,
             progress=progress,
         )
+    found = top_masks(scores, ratio)
     return MaskSet(
         found, concept=concept.name, seed=int(seed), sampling=str(How()), method="scissorhands"
     )
@@ -156,16 +156,16 @@ def unlearn_scissorhands(
         shown = concept_examples(model, concept, pictures, seed=seed, progress=progress)
         rest = retained_examples(model, concept, retained, seed=seed, progress=progress)
         if masks is None:
-            masks = scissorhands_masks(
+            scores = scissorhands_scores(
                 predictor,
                 shown,
-                ratio=ratio,
                 as_released=as_released,
                 guidance=guidance,
                 seed=seed,
                 batch_size=batch_size,
                 progress=progress,
             )
+            masks = top_masks(scores, ratio)
         again = chosen_masks(fitting_masks(predictor.weights, masks), reinitialise)
         start = reinitialised(predictor.weights, again, generator(seed, REINITIALISATION))
         epoch = max(1, math.ceil(len(shown.prompts) / batch_size))

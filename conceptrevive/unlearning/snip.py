@@ -4,40 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from conceptrevive.models.weights import Weights
 from conceptrevive.unlearning.denoising import NoisePredictor
 from conceptrevive.unlearning.draws import NOISE, generator
 from conceptrevive.unlearning.examples import Examples
-from conceptrevive.unlearning.gradients import summed_gradients, top_masks
-
-
-def scissorhands_masks(
-    predictor: NoisePredictor,
-    shown: Examples,
-    *,
-    ratio: float,
-    draws: int = 10,
-    as_released: bool = False,
-    guidance: float,
-    seed: int,
-    batch_size: int,
-    progress: Callable[[int], object] | None = None,
-) -> dict[str, Bool[Tensor, "rows columns"]]:
-    """`locate_scissorhands`' masks, from pictures that are there already."""
-    scores = scissorhands_scores(
-        predictor,
-        shown,
-        draws=draws,
-        as_released=as_released,
-        guidance=guidance,
-        seed=seed,
-        batch_size=batch_size,
-        progress=progress,
-    )
-    return top_masks(scores, ratio)
+from conceptrevive.unlearning.gradients import summed_gradients
 
 
 def scissorhands_scores(

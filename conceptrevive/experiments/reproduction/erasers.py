@@ -55,13 +55,17 @@ from conceptrevive.unlearning.scissorhands import unlearn_scissorhands
 class Erasers:
     """Masks and trained weights for the concepts of a bench; each is made once.
 
-    Pictures to learn from are drawn once a concept for all methods. `all` is the matrices that are
-    looked in, every one of the model's unless the profile says otherwise.
+    Pictures to learn from are drawn once a concept for all methods.
+
+    Attributes:
+        layers: where gradients are taken, every one of the model's unless the profile says less.
+        all: the weights there, and of ConceptPrune's candidates.
     """
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.pipe, self.seed = bench, bench.lab.pipe, bench.seed
-        self.all: Weights = read_weights(self.pipe, spread(self.pipe, bench.profile.layers))
+        self.layers = spread(self.pipe, bench.profile.layers)
+        self.all: Weights = bench.lab.original | read_weights(self.pipe, self.layers)
         self.shown = lru_cache(maxsize=1)(self._shown)
         self.scores = lru_cache(maxsize=1)(self._scores)
         self.masks = lru_cache(maxsize=4)(self._masks)
@@ -75,7 +79,7 @@ class Erasers:
     def _scores(self, name: str) -> dict[str, Scores]:
         concept = self.bench.concept(name)
         return gradient_scores(
-            self.pipe, concept, self.shown(name), layers=[*self.all], seed=self.seed
+            self.pipe, concept, self.shown(name), layers=self.layers, seed=self.seed
         )
 
     def _masks(self, name: str, concept: str) -> MaskSet:

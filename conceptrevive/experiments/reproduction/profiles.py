@@ -71,7 +71,7 @@ class Profile:
 
 TENTHS = tuple(k / 10 for k in range(1, 11))
 
-#: Minutes for all experiments together: does everything run?
+#: Three minutes on two cores for all experiments together: does everything run?
 SMOKE = Profile(
     "smoke",
     concepts=2,

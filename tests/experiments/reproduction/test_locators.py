@@ -17,11 +17,13 @@ from conceptrevive.experiments.locating import (
 )
 from conceptrevive.experiments.reproduction import erasers, locators, methods
 from conceptrevive.experiments.reproduction.driver import reproduce
+from conceptrevive.experiments.reproduction.profiles import PROFILES, SMOKE
 from conceptrevive.experiments.reproduction.study import Study
 from conceptrevive.models.matrices import all_matrices
 from conceptrevive.unlearning.budgets import BUDGETS, Budget
 from conceptrevive.unlearning.masks import MaskSet
 
+EVERY_LAYER = replace(SMOKE, layers=None)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CONCEPT = """
@@ -33,6 +35,14 @@ labels: ["object:{name}"]
 retained: {{a golf: "object:golf", a saw: "object:saw"}}
 settings: {{skill_ratio: 0.2, tau: 2, steps: 2, guidance: 3.0}}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_layer():
+    """The tiny model has few, and all are looked in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROFILES, "smoke", EVERY_LAYER)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -157,12 +167,11 @@ def test_the_model_is_as_it_was_after_all_rows(tiny_folder, concepts, tmp_path):
     """Layers of every kind are written before drawing and restored after it."""
     from conceptrevive.experiments.laboratory import Laboratory
     from conceptrevive.experiments.reproduction.bench import Bench
-    from conceptrevive.experiments.reproduction.profiles import SMOKE
     from conceptrevive.experiments.runner import parts_of
 
     lab = Laboratory(str(tiny_folder), parts_of(tmp_path / "p", "cpu"))
     before = {n: p.clone() for n, p in lab.pipe.unet.state_dict().items()}
-    bench = Bench(lab, SMOKE, concepts[:1])
+    bench = Bench(lab, EVERY_LAYER, concepts[:1])
     wanted = ("SalUn pruned", "SalUn revived", "Scissorhands full")
     cells = [c for c in locators.cells(bench) if c.recipe in wanted]
     found = [locators.measure(bench, cell) for cell in cells]
