@@ -12,8 +12,8 @@ settings: {{skill_ratio: 0.2, tau: 2, steps: 3, guidance: 3.0}}
 
 
 def comparable(data):
-    """Without what two runs of the same differ in: dates, times and memory, and the command."""
-    apart = ("date", "command", "peak_mib", "seconds")
+    """Without what two runs of the same may differ in: dates, times, memory, command and commit."""
+    apart = ("date", "command", "commit", "peak_mib", "seconds")
     if isinstance(data, dict):
         return {k: comparable(v) for k, v in data.items() if k not in apart and "_seconds" not in k}
     return [comparable(v) for v in data] if isinstance(data, list) else data
