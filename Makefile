@@ -24,11 +24,12 @@ LAUNCH := OMP_NUM_THREADS=1 $(BIN)/accelerate launch $(if $(filter-out 1,$(PROCE
 
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test test-slow mutants reproduce lint format sync notebooks book browser accessible links artwork train measure rates card pages bench solvers full-size clean
+.PHONY: help demo test test-slow mutants reproduce lint format sync notebooks book browser accessible links artwork train measure rates card pages bench solvers full-size oldest newest clean
 
 help:
 	@echo "make demo       erase, revive and defend one concept; writes demo/demo.png and demo/demo.json"
 	@echo "make test       the tests (ARGS='-k name' narrows them); make test-slow runs the long ones"
+	@echo "make oldest     the package's tests with the oldest torch, diffusers and transformers; make newest with the newest"
 	@echo "make mutants    do the tests notice small faults in the package? writes results/mutants.json"
 	@echo "make lint       ruff, formatting, types, import contracts, notebook pairs; make format and make sync repair them"
 	@echo "make notebooks  run every notebook; make book renders them to build/book/_build/html"
@@ -178,6 +179,19 @@ solvers: $(FULL)
 # Random weights of exactly Stable Diffusion 1.5's shapes; minutes on a processor, 18 GB of disk. ARGS='--share 0.1 --out build/full-size' rehearses it.
 full-size: $(CORE)
 	$(BIN)/python -m benchmarks.full_size $(ARGS)
+
+# Libraries at either end of their ranges, each in an environment of its own; the tests of the package.
+RANGED := $(addprefix tests/,models concepts checkpoints unlearning defence detectors revival evaluation auditing cli experiments)
+
+oldest:
+	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable '.[test]'
+	.venv-oldest/bin/python -m pytest -m "not slow" $(RANGED) $(ARGS)
+
+newest:
+	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[test]'
+	.venv-newest/bin/python -m pytest -m "not slow" $(RANGED) $(ARGS)
 
 clean:
 	rm -rf build demo dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

@@ -19,6 +19,7 @@ from transformers import (
 from conceptrevive.concepts import world as W
 from training.common import autocast, pictures_to_tensor
 from training.data import Item
+from training.layout import write_vocabulary
 from training.pocket import text_config
 
 # Pixels; attention over 36 patches costs half of that over the 64 of the whole picture.
@@ -165,3 +166,4 @@ def save(model, folder: Path, size: int, tokenizer=None) -> None:
     ).save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
+        write_vocabulary(folder)

@@ -15,6 +15,7 @@ from tokenizers import pre_tokenizers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from conceptrevive.concepts import world as W
+from training.layout import name_text_encoder, write_vocabulary
 from training.worlds import FIRST_PHRASES, World
 
 MAX_TOKENS = 16
@@ -175,6 +176,8 @@ def save_half(pipe: StableDiffusionPipeline, folder: Path) -> None:
     named = json.loads(config.read_text())
     key = "dtype" if "dtype" in named else "torch_dtype"
     config.write_text(json.dumps(named | {key: "float32"}, indent=2, sort_keys=True) + "\n")
+    name_text_encoder(folder / "text_encoder" / "model.safetensors")
+    write_vocabulary(folder / "tokenizer")
 
 
 def half_copy(pipe: StableDiffusionPipeline) -> StableDiffusionPipeline:

@@ -28,6 +28,14 @@ def test_the_citation_is_of_this_version_and_this_paper():
     assert all(part in entry for part in (names, paper["title"], paper["url"]))
 
 
+def test_the_oldest_versions_are_those_that_the_project_allows():
+    lines = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
+    oldest = dict(line.split("==") for line in lines if not line.startswith("#"))
+    floors = dict(d.split(">=") for d in PROJECT["dependencies"])
+    assert set(oldest) == {"diffusers", "torch", "transformers"}
+    assert all(version.removesuffix(".0") == floors[name] for name, version in oldest.items())
+
+
 def test_the_changelog_has_this_version():
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.findall(r"^## (.+)$", changes, re.M)[:2] == ["Unreleased", PROJECT["version"]]
