@@ -66,6 +66,19 @@ def _judges() -> dict[str, object]:
     return _with_registered("judges", shipped)
 
 
+def _models() -> dict[str, object]:
+    """The shipped model, and the classes of pipelines that can be drawn with."""
+    from conceptrevive.extensions import summary
+    from conceptrevive.models.adapters.adapter import Adapter
+    from conceptrevive.models.adapters.families import SHIPPED
+
+    shipped = {
+        "pocket": "the shipped model, Stable Diffusion in miniature",
+        "StableDiffusionPipeline": summary(Adapter),
+    }
+    return _with_registered("adapters", shipped | {n: summary(a) for n, a in SHIPPED.items()})
+
+
 def _with_registered(kind: Kind, shipped: Mapping[Any, str]) -> dict[str, object]:
     """What is shipped, and where the functions are that installed packages register."""
     from conceptrevive.extensions import registered
@@ -84,6 +97,7 @@ LISTS: dict[str, Callable[[], dict[str, object]]] = {
     "magnitudes": _magnitudes,
     "defences": _defences,
     "judges": _judges,
+    "models": _models,
 }
 
 

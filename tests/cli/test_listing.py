@@ -27,6 +27,9 @@ def test_what_is_listed_is_what_other_commands_take(capsys):
     assert all(tuple(names) == styles_of(table) for table, names in styles.items())
     assert tuple(listed(capsys, "solvers")) == SOLVERS
     assert tuple(listed(capsys, "locators")) == METHODS
+    models = listed(capsys, "models")
+    assert list(models)[:2] == ["pocket", "StableDiffusionPipeline"] and "FluxPipeline" in models
+    assert all(models.values())
 
 
 def test_what_packages_register_is_listed_after_what_is_shipped(capsys, monkeypatch):
