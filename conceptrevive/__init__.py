@@ -30,8 +30,9 @@ _HOMES = {
     "intervals": ("Rate", "paired_difference", "wilson"),
     "models.adapters.adapter": ("Adapter",),
     "models.generation": ("denoise_steps", "generate"),
-    "models.layers": ("candidate_layers",),
+    "models.matrices": ("candidate_layers",),
     "models.pipeline": ("load_pipeline",),
+    "models.selection": ("Selection",),
     "models.weights": ("read_side", "read_weights", "swapped", "write_weights"),
     "revival.attack": ("revive", "revive_matrix"),
     "revival.completion.problems": ("Completion",),
@@ -73,8 +74,9 @@ if TYPE_CHECKING:  # the same once more, for tools that read without running
     from conceptrevive.models.adapters.adapter import Adapter as Adapter
     from conceptrevive.models.generation import denoise_steps as denoise_steps
     from conceptrevive.models.generation import generate as generate
-    from conceptrevive.models.layers import candidate_layers as candidate_layers
+    from conceptrevive.models.matrices import candidate_layers as candidate_layers
     from conceptrevive.models.pipeline import load_pipeline as load_pipeline
+    from conceptrevive.models.selection import Selection as Selection
     from conceptrevive.models.weights import read_side as read_side
     from conceptrevive.models.weights import read_weights as read_weights
     from conceptrevive.models.weights import swapped as swapped

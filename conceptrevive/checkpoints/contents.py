@@ -44,6 +44,11 @@ class Checkpoint:
         """Whether it has components, whose names stand before those of their layers."""
         return is_pipeline(self.source)
 
+    @property
+    def denoiser(self) -> str:
+        """The component that denoises, as "unet"; empty in what is no pipeline."""
+        return component_folder(self.source).name if self.is_pipeline else ""
+
 
 def open_checkpoint(
     model: str | os.PathLike[str],

@@ -18,15 +18,10 @@ from conceptrevive.checkpoints.contents import Checkpoint, open_checkpoint
 from conceptrevive.checkpoints.folders import shards_of
 from conceptrevive.checkpoints.formats import PICKLES
 from conceptrevive.checkpoints.headers import Header
-from conceptrevive.checkpoints.layers import (
-    Place,
-    candidate_names,
-    expect_whole,
-    find_layers,
-    read_layers,
-)
+from conceptrevive.checkpoints.layers import Place, find_layers, read_layers
 from conceptrevive.checkpoints.naming import components_of
-from conceptrevive.checkpoints.tensors import rewrite
+from conceptrevive.checkpoints.selection import choose_layers, expect_whole
+from conceptrevive.checkpoints.tensors import read_tensor, rewrite
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.files import copy_file, replacing
 from conceptrevive.models.variants import is_index
@@ -65,6 +60,7 @@ def edit_checkpoint(
     note: dict[str, object] | None,
     names: Iterable[str] | None = None,
     partial: bool = False,
+    located_in: str | None = None,
     revision: str | None = None,
     variant: str | None = None,
 ) -> Edited:
@@ -80,8 +76,9 @@ def edit_checkpoint(
         edit: gets {name: matrix} and returns those to write, of the same shapes.
         note: what was done, for the changed files' metadata; None leaves no word of it, nor of what
             was done before.
-        names: layers to hand to `edit`, see `find_layers`; None takes every feed-forward candidate.
+        names: layers to hand to `edit`, see `find_layers`; None takes every feed-forward output.
         partial: whether `names` may leave out layers of the same kinds, see `expect_whole`.
+        located_in: the selection that `names` are all of, if it is known, see `MaskSet.layers`.
         revision, variant: see `open_checkpoint`.
 
     Raises:
@@ -92,9 +89,9 @@ def edit_checkpoint(
         components = components_of(chosen or ())
         model = open_checkpoint(model, revision=revision, variant=variant, components=components)
     expect_place(model.source, out)
-    places = find_layers(model, candidate_names(model) if chosen is None else chosen)
+    places = find_layers(model, choose_layers(model).layers if chosen is None else chosen)
     if not partial:
-        expect_whole(model, places)
+        expect_whole(model, places, located_in)
     try:
         changed = edit(read_layers(places))
     except ConceptReviveError as e:
@@ -127,8 +124,16 @@ def _by_file(places: Mapping[str, Place], changed: Weights) -> dict[Path, dict[s
     out: dict[Path, dict[str, Tensor]] = {}
     for name, weight in changed.items():
         place = places[name]
-        new = weight.reshape(place.entry.shape)
-        out.setdefault(place.header.path, {})[place.entry.name] = new
+        of_file, shape = out.setdefault(place.header.path, {}), place.entry.shape
+        if place.columns is None:
+            of_file[place.entry.name] = weight.reshape(shape)
+            continue
+        whole = of_file.get(place.entry.name)
+        if whole is None:
+            whole = read_tensor(place.header, place.entry.name).reshape(shape)
+        matrix = whole.reshape(shape[0], -1).clone()
+        matrix[:, place.columns.slice] = weight.to(matrix)
+        of_file[place.entry.name] = matrix.reshape(shape)
     return out
 
 

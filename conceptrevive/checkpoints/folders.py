@@ -13,11 +13,9 @@ from pathlib import Path
 from conceptrevive.checkpoints.formats import AGAIN, CONVERT, PICKLES, refuse_pickle
 from conceptrevive.checkpoints.headers import Header, quoted, read_header
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.models.addresses import DENOISERS
 from conceptrevive.models.pipeline import POCKET, resolve
 from conceptrevive.models.variants import is_index, is_whole, listed, weight_copies
-
-#: Folders of a pipeline that hold its denoiser; the first that is there.
-DENOISERS = ("unet", "transformer")
 
 
 def find_checkpoint(model: str | os.PathLike[str], revision: str | None = None) -> Path:

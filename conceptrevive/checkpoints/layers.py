@@ -1,36 +1,33 @@
 """Layers of a checkpoint by module name: in which file each is, found without reading a tensor.
 
-Module names are those of the denoiser, as `locate` writes them into masks; layers of a pipeline's
-other components are named with the component's folder: `text_encoder/encoder.layers.0.mlp.fc1`.
+Names are those that `locate` writes into masks, see `conceptrevive.models.addresses`.
 """
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from conceptrevive.checkpoints.contents import Checkpoint, open_checkpoint
+from conceptrevive.checkpoints.contents import Checkpoint
 from conceptrevive.checkpoints.dtypes import BITS
-from conceptrevive.checkpoints.folders import DENOISERS
 from conceptrevive.checkpoints.formats import AGAIN, CONVERT
 from conceptrevive.checkpoints.headers import Entry, Header, quoted
-from conceptrevive.checkpoints.naming import (
-    WEIGHT,
-    components_of,
-    layer_kind,
-    layout_remedy,
-    match_names,
-)
+from conceptrevive.checkpoints.naming import layout_remedy
 from conceptrevive.checkpoints.tensors import read_tensor
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models.layers import CANDIDATES, outputs_left_out
+from conceptrevive.models.addresses import (
+    DENOISERS,
+    WEIGHT,
+    Columns,
+    match_names,
+    split_columns,
+)
 from conceptrevive.models.variants import is_shard
 from conceptrevive.models.weights import Weights
 
@@ -40,27 +37,34 @@ PACKED = ("weight", "W_q")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a layer's weight is."""
+    """Where a layer's weight is; of some layers only some columns are meant, None is all."""
 
     header: Header
     entry: Entry
+    columns: Columns | None = None
+
+    @property
+    def identity(self) -> tuple[Path, str]:
+        """Which tensor of which file it is."""
+        return self.header.path, self.entry.name
 
 
 def find_layers(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, Place]:
     """{name: where its weight is}, of every name, in the order of the files.
 
-    A name may also be the weight's own (`….weight`), and may lack a prefix that all names of its
-    file have, or have one that they lack: transformers 5 calls `encoder.layers.0` what hub files
-    call `text_model.encoder.layers.0`.
+    A name may also be the weight's own (`….weight`), and what wrappers and versions of transformers
+    make of it, see `match_names`.
 
     Raises:
         ConceptReviveError: a name that is not there, in two files, or given in both forms.
     """
     out: dict[str, Place] = {}
-    for prefix, given in _by_part(checkpoint, names).items():
-        there = _modules(checkpoint.parts.get(prefix, []))
-        called = {n: n.removeprefix(prefix).removesuffix(WEIGHT) for n in given}
-        if twice := [n for n, times in Counter(called.values()).items() if times > 1]:
+    for prefix, given in by_part(checkpoint, names).items():
+        there = modules_of(checkpoint.parts.get(prefix, []))
+        parts = {n: split_columns(n.removeprefix(component_of(checkpoint, n))) for n in given}
+        called = {n: name.removesuffix(WEIGHT) for n, (name, _) in parts.items()}
+        times = Counter((called[n], parts[n][1]) for n in given)
+        if twice := [n for (n, _), count in times.items() if count > 1]:
             raise ConceptReviveError(
                 f"{prefix}{twice[0]} is named twice, with {WEIGHT!r} at its end and without: "
                 "name each layer once"
@@ -70,65 +74,17 @@ def find_layers(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, Place
             raise ConceptReviveError(_absent(checkpoint, absent[0], there))
         order = {module: i for i, module in enumerate(there)}
         for name in sorted(given, key=lambda n: order[match[called[n]]]):
-            out[name] = _only(checkpoint, there[match[called[name]]])
+            place = only(checkpoint, there[match[called[name]]])
+            out[name] = replace(place, columns=parts[name][1])
     return out
-
-
-def expect_whole(checkpoint: Checkpoint, names: Iterable[str]) -> None:
-    """Raise ConceptReviveError if the checkpoint has more layers of the kinds that `names` are.
-
-    Masks of a smaller model may fit the layers that have the same names; whoever prunes only those
-    has pruned a part of the concept. Of the candidates of ConceptPrune all are expected.
-    """
-    for prefix, given in _by_part(checkpoint, names).items():
-        there = _modules(checkpoint.parts[prefix])
-        called = [n.removeprefix(prefix).removesuffix(WEIGHT) for n in given]
-        named = set(match_names(called, there).values())
-        kinds = {layer_kind(n) for n in named}
-        has_candidates = any(n.endswith(CANDIDATES) for n in named)
-        expected = [
-            n
-            for n, (place, *_) in there.items()
-            if len(place.entry.shape) > 1
-            and (layer_kind(n) in kinds or (has_candidates and n.endswith(CANDIDATES)))
-        ]
-        if left_out := [n for n in expected if n not in named]:
-            raise ConceptReviveError(
-                f"{checkpoint.source}: the masks cover {len(expected) - len(left_out)} of its "
-                f"{len(expected)} such layers and leave out {prefix}{left_out[0]}: locate on this "
-                "model, or insist with --partial"
-            )
-
-
-def candidate_names(checkpoint: Checkpoint) -> list[str]:
-    """ConceptPrune's candidates in the denoiser (or the only part), in the order of the files.
-
-    Feed-forward output layers that they leave out are named in a warning.
-    """
-    there = _modules(checkpoint.parts[""])
-    found = [n for n in there if n.endswith(CANDIDATES)]
-    if not found:
-        layout = layout_remedy(there)
-        raise ConceptReviveError(
-            f"{checkpoint.source} has no feed-forward layer {' or '.join(CANDIDATES)}: "
-            f"{layout or 'is it a diffusion transformer or UNet?'}"
-        )
-    shapes = {n: place.entry.shape for n, (place, *_) in there.items()}
-    if left_out := outputs_left_out(shapes, found):
-        warnings.warn(
-            f"candidates of {checkpoint.source} are the {len(found)} layers that end with "
-            f"{' or '.join(CANDIDATES)}; left out: {left_out}",
-            stacklevel=2,
-        )
-    return found
 
 
 def all_layers(checkpoint: Checkpoint) -> dict[str, Place]:
     """{name: where it is} of every tensor of two or more axes, of every part opened."""
     return {
-        f"{prefix}{name}": _only(checkpoint, places)
+        f"{prefix}{name}": only(checkpoint, places)
         for prefix, headers in checkpoint.parts.items()
-        for name, places in _modules(headers).items()
+        for name, places in modules_of(headers).items()
         if len(places[0].entry.shape) > 1 and places[0].entry.numel
     }
 
@@ -187,7 +143,8 @@ def read_layer(place: Place) -> Float[Tensor, "rows columns"]:
 
 
 def _read(place: Place) -> Float[Tensor, "rows columns"]:
-    return read_tensor(place.header, place.entry.name).reshape(place.entry.shape[0], -1)
+    whole = read_tensor(place.header, place.entry.name).reshape(place.entry.shape[0], -1)
+    return whole if place.columns is None else whole[:, place.columns.slice].clone()
 
 
 def read_layers(places: Mapping[str, Place]) -> Weights:
@@ -195,30 +152,27 @@ def read_layers(places: Mapping[str, Place]) -> Weights:
     return {name: read_layer(place) for name, place in places.items()}
 
 
-def read_candidates(
-    model: str | os.PathLike[str], names: Iterable[str] | None = None, **which: str | None
-) -> Weights:
-    """{module name: weight} of the feed-forward layers (or of `names`) of a checkpoint.
-
-    Args:
-        which: revision, variant, see `open_checkpoint`.
-    """
-    chosen = None if names is None else list(names)
-    checkpoint = open_checkpoint(model, components=components_of(chosen or ()), **which)
-    return read_layers(find_layers(checkpoint, chosen or candidate_names(checkpoint)))
-
-
-def _by_part(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, list[str]]:
-    """Names by the prefix of their component; in what is no pipeline a "/" is part of a name."""
-    has_parts = checkpoint.is_pipeline
+def by_part(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, list[str]]:
+    """{key of `checkpoint.parts`: names}; the denoiser's may have its component before them."""
     out: dict[str, list[str]] = {}
     for name in names:
-        component, slash, _ = name.partition("/")
-        out.setdefault(f"{component}/" if slash and has_parts else "", []).append(name)
+        component = component_of(checkpoint, name)
+        is_main = component.removesuffix("/") in DENOISERS
+        out.setdefault("" if is_main else component, []).append(name)
     return out
 
 
-def _modules(headers: Iterable[Header]) -> dict[str, list[Place]]:
+def component_of(checkpoint: Checkpoint, name: str) -> str:
+    """What stands for the component in a name, as "unet/"; none in what is no pipeline.
+
+    There a "/" is part of a layer's own name, but after the word for a denoiser.
+    """
+    component, slash, _ = name.partition("/")
+    stands = slash and (checkpoint.is_pipeline or component in DENOISERS)
+    return f"{component}/" if stands else ""
+
+
+def modules_of(headers: Iterable[Header]) -> dict[str, list[Place]]:
     """{module: where its weight stands}, in the order of the files; twice is an error if wanted."""
     out: dict[str, list[Place]] = {}
     for header in headers:
@@ -227,7 +181,7 @@ def _modules(headers: Iterable[Header]) -> dict[str, list[Place]]:
     return out
 
 
-def _only(checkpoint: Checkpoint, places: list[Place]) -> Place:
+def only(checkpoint: Checkpoint, places: list[Place]) -> Place:
     if len(places) > 1:
         raise ConceptReviveError(
             f"{places[1].header.path}: tensor {quoted(places[1].entry.name)} stands in another "
@@ -237,12 +191,11 @@ def _only(checkpoint: Checkpoint, places: list[Place]) -> Place:
 
 
 def _absent(checkpoint: Checkpoint, name: str, there: Collection[str]) -> str:
-    component, slash, layer = name.partition("/")
-    if slash and component in DENOISERS:
-        return f"{name}: layers of the denoiser go by their own names: call it {layer}"
-    if slash and component in checkpoint.closed:
+    component, slash, _ = name.partition("/")
+    is_other = slash and checkpoint.is_pipeline and component not in DENOISERS
+    if is_other and component in checkpoint.closed:
         return f"{name}: {checkpoint.source} has {component!r} as pickles, not read: {CONVERT}"
-    if slash and f"{component}/" not in checkpoint.parts:
+    if is_other and f"{component}/" not in checkpoint.parts:
         return f"{name}: {checkpoint.source} has no weights of a component {component!r}"
     if is_shard(checkpoint.source):
         return f"{name}: {checkpoint.source} is one shard of several: give their index or folder"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-#: How the name of a module's weight ends.
-WEIGHT = ".weight"
+from conceptrevive.models.addresses import DENOISERS, split_component
 
 #: What stands before the denoiser's names in a file of a whole model.
 LDM = "model.diffusion_model."
@@ -28,24 +27,9 @@ ADAPTER = "lora_"
 _WITHIN = ("net", "to_out")
 
 
-def match_names(names: Iterable[str], there: Collection[str]) -> dict[str, str]:
-    """{name: which of `there` it means}: itself, or what all are with one prefix more, or less."""
-    wanted = list(dict.fromkeys(names))
-    same = {n: n for n in wanted if n in there}
-    if len(same) == len(wanted):
-        return same
-    first = next(n for n in wanted if n not in same)
-    more = {t.removesuffix(first) for t in there if t.endswith(f".{first}")}
-    less = {first.removesuffix(t) for t in there if first.endswith(f".{t}")}
-    found = [{n: f"{p}{n}" for n in wanted} for p in more]
-    found += [{n: n.removeprefix(p) for n in wanted if n.startswith(p)} for p in less]
-    fits = [m for m in found if len(m) == len(wanted) and all(t in there for t in m.values())]
-    return fits[0] if len(fits) == 1 else same
-
-
 def components_of(names: Iterable[str]) -> set[str]:
     """Components, beside the denoiser, that layers are of: "text_encoder" of "text_encoder/…"."""
-    return {name.partition("/")[0] for name in names if "/" in name}
+    return {split_component(name)[0] for name in names} - {"", *DENOISERS}
 
 
 def layer_kind(name: str) -> str:

@@ -10,6 +10,8 @@ import typer
 from conceptrevive.cli.options import (
     AsJson,
     Device,
+    DryRun,
+    LayersOption,
     Masks,
     Model,
     OutCheckpoint,
@@ -21,6 +23,7 @@ from conceptrevive.cli.options import (
 )
 from conceptrevive.cli.output import complain, show
 from conceptrevive.cli.places import check_new
+from conceptrevive.cli.selecting import dry_run_masks
 from conceptrevive.defence.defaults import DEFENCE, SIGMA
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.revival.defaults import MAGNITUDE, MAGNITUDES, SOLVER, TOP_K, Solver
@@ -28,6 +31,7 @@ from conceptrevive.revival.defaults import MAGNITUDE, MAGNITUDES, SOLVER, TOP_K,
 if TYPE_CHECKING:
     from conceptrevive.checkpoints.contents import Checkpoint
     from conceptrevive.models.weights import Weights
+    from conceptrevive.unlearning.masks import MaskSet
 
 
 def run_prune(
@@ -35,6 +39,7 @@ def run_prune(
     masks: Masks,
     out: OutCheckpoint,
     partial: Partial = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     device: Device = None,
     revision: Revision = None,
@@ -53,6 +58,9 @@ def run_prune(
         "pruned_fraction": located.fraction,
     }
     checkpoint = _open(model, revision, variant, located)
+    if dry_run:
+        dry_run_masks(checkpoint, located, partial, as_json)
+        return
     show(_write(checkpoint, out, lambda w: prune(w, located), note, located, partial), as_json)
 
 
@@ -70,14 +78,7 @@ def run_revive(
             help="no zeros: take each row's share F of smallest |w|, untouched weights too",
         ),
     ] = None,
-    layers: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="end of the layers' names, or with * and ?; default: all matrices, "
-            "with --guess the denoiser's feed-forward layers",
-        ),
-    ] = None,
+    layers: LayersOption = None,
     solver: Annotated[Solver, typer.Option(help="how signs are found")] = SOLVER,
     top_k: Annotated[
         float, typer.Option(metavar="F", help="share of the signs kept, the surest")
@@ -91,13 +92,14 @@ def run_revive(
         ),
     ] = MAGNITUDE,
     partial: Partial = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     device: Device = None,
     revision: Revision = None,
     variant: Variant = None,
     seed: Seed = 0,
 ) -> None:
-    """Bring back what was pruned, from the zeros alone."""
+    """Bring back what was pruned, from the zeros alone; by default in every matrix there is."""
     from conceptrevive.cli.positions import guessed, left_zeros, with_survivors
     from conceptrevive.revival.attack import revive
     from conceptrevive.revival.magnitude import magnitude_rule
@@ -126,6 +128,9 @@ def run_revive(
     else:
         checkpoint = _open(model, revision, variant, None)
         where = left_zeros(checkpoint, layers)
+    if dry_run:
+        dry_run_masks(checkpoint, where, partial or masks is None, as_json)
+        return
     per_layer: dict[str, int] = {}
 
     def edit(weights: Weights) -> Weights:
@@ -154,6 +159,7 @@ def run_obfuscate(
         ),
     ] = DEFENCE,
     partial: Partial = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     device: Device = None,
     revision: Revision = None,
@@ -193,6 +199,9 @@ def run_obfuscate(
 
     # A file whose header says what was hidden hides nothing.
     checkpoint = _open(model, revision, variant, located)
+    if dry_run:
+        dry_run_masks(checkpoint, located, partial, as_json)
+        return
     show(_write(checkpoint, out, edit, note, located, partial, silent=True), as_json)
 
 
@@ -216,7 +225,7 @@ def _write(
     out: str,
     edit: Callable[[Weights], Weights],
     note: dict[str, Any],
-    names: Iterable[str],
+    masks: MaskSet,
     partial: bool,
     silent: bool = False,
 ) -> dict[str, Any]:
@@ -224,7 +233,13 @@ def _write(
     from conceptrevive.checkpoints.editing import edit_checkpoint
 
     edited = edit_checkpoint(
-        checkpoint, out, edit, note=None if silent else note, names=names, partial=partial
+        checkpoint,
+        out,
+        edit,
+        note=None if silent else note,
+        names=masks,
+        partial=partial,
+        located_in=masks.layers,
     )
     result = note | {
         "out": out,

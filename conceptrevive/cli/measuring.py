@@ -14,8 +14,10 @@ from conceptrevive.cli.options import (
     Config,
     Denoiser,
     Device,
+    DryRun,
     Guidance,
     HowToDraw,
+    LayersOption,
     LocateSeed,
     Lora,
     Model,
@@ -29,7 +31,7 @@ from conceptrevive.cli.options import (
 )
 from conceptrevive.cli.output import progress, show
 from conceptrevive.cli.places import check_file, check_folder, holds, holds_keys
-from conceptrevive.cli.positions import matching
+from conceptrevive.cli.selecting import show_meant
 from conceptrevive.evaluation.defaults import IMAGES
 from conceptrevive.unlearning.defaults import BY_GRADIENT, METHOD, METHODS
 
@@ -102,14 +104,8 @@ def run_locate(
         float | None,
         typer.Option(help="share of all weights (salun, scissorhands); default: the method's"),
     ] = None,
-    layers: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="end of the layers' names, or with * and ? (not conceptprune); default: "
-            "the method's",
-        ),
-    ] = None,
+    layers: LayersOption = None,
+    dry_run: DryRun = False,
     steps: Steps = None,
     guidance: Guidance = None,
     batch_size: BatchSize = None,
@@ -126,8 +122,6 @@ def run_locate(
     seed: LocateSeed = 0,
 ) -> None:
     """Find the weights of a concept."""
-    from conceptrevive.models.layers import linear_layers
-    from conceptrevive.models.matrices import all_matrices
     from conceptrevive.unlearning.locators import locate_by, locator
     from conceptrevive.unlearning.masks import FORMAT
 
@@ -154,11 +148,12 @@ def run_locate(
     locator(method, **settings)  # before anything is loaded
     check_file("--out", out, is_ours=holds(FORMAT.encode()), what="mask file")
     by_gradient = method in BY_GRADIENT
+    if dry_run:
+        own = layers or ("linear" if by_gradient else None)
+        show_meant(model, own, as_json, revision=revision, variant=variant)
+        return
     chosen, pipe = load(model, concept, preset, options, single=by_gradient)
     given: dict[str, Any] = {n: v for n, v in settings.items() if v is not None}
-    if layers is not None:
-        known = all_matrices(pipe) if by_gradient else linear_layers(pipe)
-        given["layers"] = list(matching(known, layers))
     total = None if by_gradient or method not in METHODS else 2 * len(chosen.target_prompts)
     with progress(f"locate {chosen.name}", total) as update:
         masks = locate_by(

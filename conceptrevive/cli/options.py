@@ -114,6 +114,23 @@ Partial = Annotated[
     bool, typer.Option("--partial", help="the masks may leave out layers of their kind")
 ]
 
+LayersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        metavar="WHICH",
+        help="a preset (see `conceptrevive list layers`), the end of layers' names, or a pattern "
+        "with * and ?; several with commas between",
+    ),
+]
+
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="only say which layers: shapes, counts, what is left out and why"
+    ),
+]
+
 Seed = Annotated[int, typer.Option(parser=any_seed, metavar="N", help="of the random draws")]
 
 LocateSeed = Annotated[

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from conceptrevive.cli.output import complain, some
 from conceptrevive.errors import ConceptReviveError
@@ -20,23 +19,13 @@ if TYPE_CHECKING:
 
 WHERE = "conceptrevive revive"
 
-Layer = TypeVar("Layer")
 
-
-def guessed(checkpoint: Checkpoint, share: float, pattern: str | None) -> MaskSet:
-    """The smallest weights of each row: of the candidates, or of the layers that match."""
-    from conceptrevive.checkpoints.layers import (
-        all_layers,
-        candidate_names,
-        each_matrix,
-        find_layers,
-    )
+def guessed(checkpoint: Checkpoint, share: float, layers: str | None) -> MaskSet:
+    """The smallest weights of each row: of the feed-forward outputs, or of other layers."""
+    from conceptrevive.checkpoints.layers import each_matrix
     from conceptrevive.revival.positions import guess_masks
 
-    if pattern is None:
-        chosen = find_layers(checkpoint, candidate_names(checkpoint))
-    else:
-        chosen = matching(all_layers(checkpoint), pattern)
+    chosen = selected(checkpoint, layers)
     where = guess_masks(dict(each_matrix(chosen)), share)
     unseen = _unseen(checkpoint, chosen)
     if not where:
@@ -55,13 +44,13 @@ def guessed(checkpoint: Checkpoint, share: float, pattern: str | None) -> MaskSe
     return where
 
 
-def left_zeros(checkpoint: Checkpoint, pattern: str | None) -> MaskSet:
+def left_zeros(checkpoint: Checkpoint, layers: str | None) -> MaskSet:
     """The zeros that pruning left in any layer of any component; natural ones are named."""
     from conceptrevive.checkpoints.layers import all_layers, each_matrix
     from conceptrevive.checkpoints.naming import layer_kind
     from conceptrevive.revival.natural import tell_zeros
 
-    chosen = matching(all_layers(checkpoint), pattern)
+    chosen = all_layers(checkpoint) if layers is None else selected(checkpoint, layers)
     report = tell_zeros(each_matrix(chosen), layer_kind)
     unseen = _unseen(checkpoint, chosen)
     if not report.looked_at:
@@ -99,23 +88,12 @@ def _unseen(checkpoint: Checkpoint, layers: Mapping[str, Place]) -> list[str]:
     return unseen + [f"{name} (pickles only)" for name in checkpoint.closed]
 
 
-def matching(layers: Mapping[str, Layer], pattern: str | None) -> dict[str, Layer]:
-    """Layers whose name ends with `pattern`, or matches it with * and ?.
+def selected(checkpoint: Checkpoint, layers: str | None) -> dict[str, Place]:
+    """The layers of any component that a selection takes."""
+    from conceptrevive.checkpoints.layers import find_layers
+    from conceptrevive.checkpoints.selection import choose_layers
 
-    Raises ConceptReviveError where there is none.
-    """
-    from conceptrevive.checkpoints.naming import WEIGHT
-
-    if pattern is None:
-        return dict(layers)
-    end = pattern.removesuffix(WEIGHT)
-    found = {n: p for n, p in layers.items() if n.endswith(end) or fnmatchcase(n, end)}
-    if not found or not end.strip():
-        raise ConceptReviveError(
-            f"--layers {pattern!r} matches none of {len(layers)} layers, of which the first is "
-            f"{next(iter(layers), 'none')}: give the end of a name, or a pattern with * and ?"
-        )
-    return found
+    return find_layers(checkpoint, choose_layers(checkpoint, layers, everywhere=True).layers)
 
 
 def _nothing(checkpoint: Checkpoint, report: ZeroReport, unseen: list[str]) -> str:

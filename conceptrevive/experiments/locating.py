@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from conceptrevive.concepts.concept import Concept
-from conceptrevive.models.layers import denoiser, linear_layers
-from conceptrevive.models.matrices import GROUPS, all_matrices, group_of
+from conceptrevive.models.layers import denoiser
+from conceptrevive.models.matrices import GROUPS, candidate_layers, group_of
 from conceptrevive.models.precision import How, applied
 from conceptrevive.models.protocol import TextToImage
 from conceptrevive.unlearning.denoising import NoisePredictor
@@ -49,7 +49,7 @@ def gradient_scores(
     draws = min(DRAWS, len(pictures) if isinstance(pictures, Sequence) else pictures)
     told: dict[str, Any] = {"guidance": GUIDANCE, "seed": seed}
     with differentiable(pipe), applied(pipe, How()):
-        predictor = NoisePredictor(pipe, all_matrices(pipe) if layers is None else layers)
+        predictor = NoisePredictor(pipe, "all" if layers is None else layers)
         shown = concept_examples(pipe, concept, pictures, seed=seed)
         return {
             "salun": salun_scores(predictor, shown, **told),
@@ -59,7 +59,7 @@ def gradient_scores(
 
 def selected(pipe: TextToImage, scores: Scores, layers: str) -> Scores:
     """Of the scores of all layers, or of some, those of a `Selection`."""
-    linear = linear_layers(pipe)
+    linear = candidate_layers(pipe, "linear")
     return {n: s for n, s in scores.items() if layers == "all" or n in linear}
 
 
@@ -68,7 +68,7 @@ def spread(pipe: TextToImage, most: int | None) -> list[str]:
 
     In the model's order; all of a kind that has fewer, and all where `most` is None.
     """
-    every, linear = [*all_matrices(pipe)], linear_layers(pipe)
+    every, linear = list(candidate_layers(pipe, "all")), candidate_layers(pipe, "linear")
     kinds = ([n for n in every if n in linear], [n for n in every if n not in linear])
     if most is None:
         return every
@@ -123,7 +123,7 @@ def densities(pipe: TextToImage, masks: Mapping[str, Tensor]) -> dict[str, dict[
     """
     located: Counter[str] = Counter(dict.fromkeys(GROUPS, 0))
     there: Counter[str] = Counter(dict.fromkeys(GROUPS, 0))
-    for name, layer in all_matrices(pipe).items():
+    for name, layer in candidate_layers(pipe, "all").items():
         group = group_of(name, layer.weight)
         there[group] += layer.weight.numel()
         located[group] += int(masks[name].sum()) if name in masks else 0

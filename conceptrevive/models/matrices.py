@@ -1,58 +1,118 @@
-"""Every layer whose weight is a matrix, or a convolution's kernel that can be read as one."""
+"""Chosen layers of a model in memory as matrices: a `View` reads, writes and hears one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import unfold
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models.layers import candidate_layers, denoiser, linear_layers
+from conceptrevive.models.layers import denoiser, inventory
+from conceptrevive.models.presets import Layer
 from conceptrevive.models.protocol import Model
-from conceptrevive.models.wrappers import named_modules, plain_convolution
-
-Convolution: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
-
-#: A row for each output. A convolution's kernel (out, in, height, width) is flattened but for its
-#: first axis, so that nothing is lost: see `read_weights` and `write_weights`.
-Matrix: TypeAlias = nn.Linear | Convolution
+from conceptrevive.models.selection import Choice, Layers, Selection
+from conceptrevive.models.wrappers import Convolution, plain_convolution, plain_linear
 
 #: What a layer is part of, in the order in which it is looked for in its name.
 GROUPS = ("ff.net.2", "ff.net.0", "attention", "convolution", "other")
 
 
-def matrix_layers(model: Model, names: Iterable[str]) -> dict[str, Matrix]:
-    """The linear and convolutional layers in `names`, keyed by module name.
+@dataclass(frozen=True, eq=False)
+class View:
+    """A layer's weight as a matrix with a row for each output.
 
-    Raises ConceptReviveError as `candidate_layers` does.
+    A kernel (out, in, height, width) is flattened but for its first axis, so that nothing is lost;
+    of some layers only some columns are chosen.
     """
-    if isinstance(names, str):
-        raise ConceptReviveError(f"names is the string {names!r}: give a list of module names")
-    modules = named_modules(denoiser(model))
-    out: dict[str, Matrix] = {}
-    for name in names:
-        module = modules.get(name)
-        # Of an adapter around a convolution its own layer tells what it is.
+
+    layer: Layer
+    module: nn.Linear | Convolution
+
+    @property
+    def columns(self) -> slice:
+        """Which columns of the whole matrix these are."""
+        return slice(None) if self.layer.columns is None else self.layer.columns.slice
+
+    @property
+    def weight(self) -> Float[Tensor, "rows columns"]:
+        """The matrix as it is now."""
+        return self.module.weight.detach().flatten(1)[:, self.columns]
+
+    def whole(self, matrix: Float[Tensor, "rows columns"]) -> Tensor:
+        """The layer's weight, in its own shape, with `matrix` in place of these columns."""
+        own = self.module.weight
+        if self.layer.columns is None:
+            return matrix.reshape(own.shape)
+        first, end, _ = self.columns.indices(own.detach().flatten(1).shape[1])
+        rest = own.detach().flatten(1).to(matrix)
+        return torch.cat([rest[:, :first], matrix, rest[:, end:]], 1).view(own.shape)
+
+    def inputs(self, z: Tensor) -> Float[Tensor, "samples *tokens columns"]:
+        """What the matrix is multiplied with, of the layer's input.
+
+        Raises ConceptReviveError for a convolution whose outputs do not see the same inputs.
+        """
+        module = self.module
+        if isinstance(module, nn.Linear):
+            return z[..., self.columns]
+        plain = isinstance(module, nn.Conv2d) and module.padding_mode == "zeros"
+        if not plain or module.groups > 1 or isinstance(module.padding, str):
+            raise ConceptReviveError(
+                f"{self.layer.address} is a {type(module).__name__} in {module.groups} groups, "
+                f"padded with {module.padding_mode!r}: what its columns are multiplied with is not "
+                "the same for all rows, or not known; locate it by gradient (salun, scissorhands), "
+                "or choose other layers"
+            )
+        patches = unfold(z, module.kernel_size, module.dilation, module.padding, module.stride)
+        return patches.transpose(1, 2)[..., self.columns]
+
+
+def choose(model: Model, layers: Layers = None) -> Choice:
+    """The layers of `model` that are meant, before any is read: shapes, counts, what is left out.
+
+    Raises ConceptReviveError as `Selection.choose` does.
+    """
+    selection = Selection.of(layers)
+    there = [layer for layer, _ in inventory(model, selection.components)]
+    return selection.choose(there, _whose(model, selection))
+
+
+def views(model: Model, layers: Layers = None) -> dict[str, View]:
+    """Layers by their names, see `Selection.of`; None takes the feed-forward outputs.
+
+    Feed-forward outputs that the default leaves out are named in a warning.
+
+    Raises:
+        ConceptReviveError: as `Selection.choose`, or for a layer whose weight is quantised, adapted
+            (LoRA), computed from others, or not in memory.
+    """
+    selection = Selection.of(layers)
+    there = inventory(model, selection.components)
+    choice = selection.choose([layer for layer, _ in there], _whose(model, selection))
+    choice.warn()
+    modules = {(layer.component, layer.name): module for layer, module in there}
+    out = {}
+    for key, layer in choice.layers.items():
+        module = modules[layer.component, layer.name]
         inner = getattr(module, "base_layer", module)
-        if module is not None and isinstance(inner, Convolution):
-            out[name] = plain_convolution(name, module)
+        if isinstance(inner, Convolution):
+            out[key] = View(layer, plain_convolution(layer.key, module))
         else:
-            out[name] = candidate_layers(model, [name])[name]
+            out[key] = View(layer, plain_linear(layer.key, module))
     return out
 
 
-def all_matrices(model: Model) -> dict[str, Matrix]:
-    """Every linear and convolutional layer of the denoiser, in the model's order.
+def candidate_layers(model: Model, layers: Layers = None) -> dict[str, nn.Linear | Convolution]:
+    """The modules of `views`, e.g. to hang hooks on: ConceptPrune's candidates (paper §1)."""
+    return {key: view.module for key, view in views(model, layers).items()}
 
-    These hold all of its weights but those with one axis: norms and biases.
-    """
-    modules = named_modules(denoiser(model))
-    kernels = [name for name, module in modules.items() if isinstance(module, Convolution)]
-    linear = linear_layers(model)  # adapters, around convolutions too, are refused there
-    found: dict[str, Matrix] = {**linear, **matrix_layers(model, kernels)}
-    return {name: found[name] for name in modules if name in found}
+
+def _whose(model: Model, selection: Selection) -> str:
+    """What messages call the model: its denoiser's class where no other component matters."""
+    return type(denoiser(model) if selection.components == set() else model).__name__
 
 
 def group_of(name: str, weight: torch.Tensor) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -11,26 +11,27 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from conceptrevive.errors import ConceptReviveError, expect
-from conceptrevive.models.layers import candidate_layers, denoiser
-from conceptrevive.models.matrices import matrix_layers
+from conceptrevive.models.feedforward import value_layers
+from conceptrevive.models.layers import inventory
+from conceptrevive.models.matrices import views
+from conceptrevive.models.presets import Layer
 from conceptrevive.models.protocol import Model, TextToImage
-from conceptrevive.models.wrappers import may_be_linear, named_modules, plain_linear
+from conceptrevive.models.selection import Layers
 
 #: {module name: matrix}, the form in which weights are passed about.
 Weights: TypeAlias = dict[str, Float[Tensor, "rows columns"]]
 
 
-def read_weights(model: Model, names: Iterable[str] | None = None) -> Weights:
+def read_weights(model: Model, layers: Layers = None) -> Weights:
     """Copies of weights, {module name: (outputs, inputs)}.
 
     Args:
-        names: of linear and convolutional layers; a convolution's inputs are those of its kernel,
-            channels × height × width. None takes the candidates.
+        layers: which, see `Selection.of`; None takes the feed-forward outputs. A convolution's
+            inputs are those of its kernel, channels × height × width.
 
-    Raises ConceptReviveError as `candidate_layers` does.
+    Raises ConceptReviveError as `views` does.
     """
-    layers = candidate_layers(model) if names is None else matrix_layers(model, names)
-    return {n: m.weight.detach().flatten(1).clone() for n, m in layers.items()}
+    return {n: view.weight.clone() for n, view in views(model, layers).items()}
 
 
 def weight_bytes(model: TextToImage) -> Iterator[bytes]:
@@ -40,27 +41,44 @@ def weight_bytes(model: TextToImage) -> Iterator[bytes]:
             yield p.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
 
 
-def read_side(model: Model, names: Iterable[str] | None = None) -> Weights:
-    """What is intact and belongs to the candidates' columns, see `complete`'s `side`.
+def read_side(model: Model, layers: Layers = None) -> Weights:
+    """What is intact and belongs to the columns of feed-forward outputs, see `complete`'s `side`.
 
-    For `….ff.net.2` these are the input weights of its GEGLU units, the value half of
-    `….ff.net.0.proj`, transposed.
+    These are the weights with which the block's first layer makes the inputs of those columns,
+    transposed; of a gated block (GEGLU, SwiGLU) those of the values, not of the gates.
 
     Returns: {module name: (d, columns)}.
 
-    Raises ConceptReviveError for a layer that no GEGLU precedes, and as `candidate_layers` does.
+    Raises ConceptReviveError for a layer that is no such output, and as `views` does.
     """
-    modules, out = named_modules(denoiser(model)), {}
-    for name, layer in candidate_layers(model, names).items():
-        before = name.removesuffix("2") + "0.proj"
-        module = modules.get(before)
-        first = plain_linear(before, module) if module and may_be_linear(module) else None
-        if first is None or first.out_features != 2 * layer.in_features:
+    chosen = views(model, layers)
+    there = {
+        _place(x): x for x, _ in inventory(model, {v.layer.component for v in chosen.values()})
+    }
+    before = {name: _before(view.layer, there) for name, view in chosen.items()}
+    keys = sorted({x.key for x in before.values() if x is not None})
+    firsts = views(model, keys) if keys else {}
+    out = {}
+    for name, view in chosen.items():
+        layer, columns = before[name], view.layer.matrix[1]
+        first = None if layer is None else firsts[layer.key].weight
+        if first is None or first.shape[0] not in (columns, 2 * columns):
             raise ConceptReviveError(
-                f"{name}: no GEGLU layer comes before it: complete it without side information"
+                f"{name}: no layer before it makes its inputs one by one: complete it without side "
+                "information"
             )
-        out[name] = first.weight.detach()[: layer.in_features].T.clone()
+        out[name] = first[:columns].T.clone()
     return out
+
+
+def _place(layer: Layer) -> tuple[str, str]:
+    return layer.component, layer.name
+
+
+def _before(layer: Layer, there: Mapping[tuple[str, str], Layer]) -> Layer | None:
+    """The layer that makes the inputs of a feed-forward output."""
+    places = [(layer.component, name) for name in value_layers(layer.name)]
+    return next((there[place] for place in places if place in there), None)
 
 
 @torch.no_grad()
@@ -72,8 +90,8 @@ def write_weights(model: Model, weights: Mapping[str, Float[Tensor, "rows column
             written.
     """
     expect(weights, Mapping, "weights", "give {module name: tensor}, as `read_weights` returns")
-    layers = matrix_layers(model, weights)
-    for name, layer in layers.items():
+    chosen = views(model, list(weights)) if weights else {}
+    for name, view in chosen.items():
         weight = weights[name]
         expect(weight, Tensor, f"the weight of {name}", "give a torch tensor, see torch.from_numpy")
         if not weight.is_floating_point() or weight.is_meta:
@@ -81,21 +99,20 @@ def write_weights(model: Model, weights: Mapping[str, Float[Tensor, "rows column
                 f"{name}: the weight is of {weight.dtype} on {weight.device}: "
                 "give floating-point weights in memory"
             )
-        matrix = layer.weight.flatten(1)
-        if matrix.shape != weight.shape:
+        if view.weight.shape != weight.shape:
             raise ConceptReviveError(
                 f"{name}: weight of shape {tuple(weight.shape)} does not fit the layer's "
-                f"{tuple(matrix.shape)}"
+                f"{tuple(view.weight.shape)}"
             )
-    for name, layer in layers.items():
-        layer.weight.copy_(weights[name].view_as(layer.weight))
+    for name, view in chosen.items():
+        view.module.weight.copy_(view.whole(weights[name]))
 
 
 @contextmanager
 def swapped(model: Model, weights: Mapping[str, Float[Tensor, "rows columns"]]) -> Iterator[None]:
     """Within the block the model runs with `weights`; its own come back, whatever happened."""
     expect(weights, Mapping, "weights", "give {module name: tensor}, as `read_weights` returns")
-    before = read_weights(model, weights)
+    before = read_weights(model, list(weights)) if weights else {}
     write_weights(model, weights)
     try:
         yield

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
 import torch
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
@@ -9,6 +13,8 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from conceptrevive.errors import ConceptReviveError
 
 PARALLEL = (DataParallel, DistributedDataParallel)
+
+Convolution: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 #: What weights are pruned, completed and revived in.
 FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -21,20 +27,51 @@ META = (
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """What `torch.compile` or data parallelism wraps; `module` itself if neither does."""
+    """What `torch.compile`, data parallelism or PEFT wraps; `module` itself if none does.
+
+    A layer whose adapter is fused computes with its own weight alone, so that it is seen through.
+    """
     while True:
         if isinstance(module, PARALLEL):
             module = module.module
         elif isinstance(inner := module._modules.get("_orig_mod"), nn.Module):
             module = inner
+        elif isinstance(inner := _adapted_model(module), nn.Module):
+            module = inner
+        elif _is_fused(module):
+            module = module._modules["base_layer"] or module
         else:
             return module
 
 
-def may_be_linear(module: nn.Module) -> bool:
-    """Whether `module` is a linear layer, or of a class that libraries put in the place of one."""
-    own = type(module).__module__.startswith(("torch.nn.modules.", "diffusers."))
-    return isinstance(module, nn.Linear) or not own
+def _adapted_model(module: nn.Module) -> nn.Module | None:
+    """The model within a `PeftModel`, or within its `LoraModel`."""
+    inner = module._modules.get("base_model")
+    if isinstance(inner, nn.Module) and isinstance(inner._modules.get("model"), nn.Module):
+        return inner._modules["model"]
+    return None
+
+
+def _is_fused(module: nn.Module) -> bool:
+    has_layer = isinstance(module._modules.get("base_layer"), nn.Module)
+    merged, disabled = getattr(module, "merged", False), getattr(module, "disable_adapters", False)
+    return has_layer and merged is True and disabled is not True
+
+
+def is_opaque(module: nn.Module) -> bool:
+    """Whether `module` holds a matrix in a form of its own: an adapter, or of a foreign class.
+
+    Quantisation puts such layers in the place of linear ones.
+    """
+    if hasattr(module, "base_layer"):
+        return True
+    own = type(module).__module__.startswith(("torch.nn.", "diffusers."))
+    if own or isinstance(module, nn.Linear | nn.Embedding | Convolution):
+        return False
+    if hasattr(module, "in_features") and hasattr(module, "out_features"):
+        return True
+    tensors = [*module._parameters.values(), *module._buffers.values()]
+    return not module._modules and any(t is not None and t.ndim > 1 for t in tensors)
 
 
 def named_modules(root: nn.Module) -> dict[str, nn.Module]:
@@ -73,10 +110,10 @@ def plain_linear(name: str, module: nn.Module) -> nn.Linear:
     return module
 
 
-def plain_convolution(name: str, module: nn.Module) -> nn.Conv1d | nn.Conv2d | nn.Conv3d:
+def plain_convolution(name: str, module: nn.Module) -> Convolution:
     """As `plain_linear`, for a convolution, whose weight is its own plain kernel."""
     _refuse_adapter(name, module)
-    if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+    if not isinstance(module, Convolution):
         raise ConceptReviveError(f"{name} is a {type(module).__name__}, no convolution")
     inputs = module.in_channels // module.groups
     _check_plain(name, module, (module.out_channels, inputs, *module.kernel_size))
@@ -107,6 +144,23 @@ def _check_plain(name: str, module: nn.Module, shape: tuple[int, ...]) -> None:
             f"{name} is a {kind} whose weight is a {type(weight).__name__} of {weight.dtype}, "
             "quantised or sharded: load the model unquantised, in float32, bfloat16 or float16"
         )
+
+
+@contextmanager
+def without_checkpointing(net: nn.Module) -> Iterator[None]:
+    """Within the block `net` keeps its activations, as without gradient checkpointing.
+
+    What is computed again for the gradient would be so with the model's own weights, not with those
+    that are handed in.
+    """
+    on = [m for m in net.modules() if getattr(m, "gradient_checkpointing", False) is True]
+    for module in on:
+        module.gradient_checkpointing = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for module in on:
+            module.gradient_checkpointing = True  # type: ignore[assignment]
 
 
 def refuse_undrawable(model: object, net: nn.Module) -> None:

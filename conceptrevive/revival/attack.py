@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError, expect_seed
+from conceptrevive.models.selection import Layers, chosen_of
 from conceptrevive.models.weights import Weights
 from conceptrevive.revival.completion.problems import Completion
 from conceptrevive.revival.completion.solvers import complete
@@ -30,6 +31,7 @@ def revive(
     magnitude: Magnitude | str | Rule = MAGNITUDE,
     seed: int = 0,
     side: Mapping[str, Float[Tensor, "any_rows columns"]] | None = None,
+    layers: Layers = None,
 ) -> Weights:
     """Bring a pruned concept back from the zeros alone (paper §3).
 
@@ -43,9 +45,10 @@ def revive(
             rule's name or a function, see `own_magnitude`.
         seed: for magnitude="sample", and for functions.
         side: per layer, what else shares its columns (see `read_side`).
+        layers: which of the weights are attacked, see `Selection.of`; None takes all.
 
     Returns:
-        New weights, {module name: matrix}. Layers without a mask are copied.
+        New weights, {module name: matrix}. Layers without a mask, or not chosen, are copied.
 
     Raises:
         ConceptReviveError: see `complete` and `retain_signs`; an unknown magnitude rule, or a seed
@@ -56,7 +59,10 @@ def revive(
     rule = magnitude_rule(magnitude)
     expect_seed(seed)
     generator = torch.Generator().manual_seed(int(seed))
-    completions = complete(weights, masks, solver=solver, side=side)
+    attacked = {name: weights[name] for name in chosen_of(weights, layers)}
+    if masks is not None and layers is not None:
+        masks = {name: mask for name, mask in masks.items() if name in attacked}
+    completions = complete(attacked, masks, solver=solver, side=side)
     out = {}
     for name, weight in weights.items():
         if name in completions:

@@ -10,28 +10,38 @@ from torch import Tensor
 
 from conceptrevive.defence.obfuscation import standard_normal
 from conceptrevive.errors import ConceptReviveError, expect_number, expect_seed
+from conceptrevive.models.selection import Layers, chosen_of
 from conceptrevive.unlearning.fit import check_matrices
 from conceptrevive.unlearning.masks import MaskSet
 
 
-def zero_masks(weights: Mapping[str, Float[Tensor, "rows columns"]]) -> MaskSet:
-    """The map an attacker reads off a pruned checkpoint: where its weights are exactly 0."""
+def zero_masks(
+    weights: Mapping[str, Float[Tensor, "rows columns"]], layers: Layers = None
+) -> MaskSet:
+    """The map an attacker reads off a pruned checkpoint: where its weights are exactly 0.
+
+    Args:
+        layers: which of the weights are looked at, see `Selection.of`; None takes all.
+    """
     check_matrices(weights)
-    return MaskSet({n: w == 0 for n, w in weights.items()}, concept="exact zeros")
+    where = chosen_of(weights, layers)
+    return MaskSet({n: weights[n] == 0 for n in where}, concept="exact zeros")
 
 
 def guess_everywhere(
-    weights: Mapping[str, Float[Tensor, "rows columns"]], fraction: float
+    weights: Mapping[str, Float[Tensor, "rows columns"]], fraction: float, layers: Layers = None
 ) -> MaskSet:
     """As `guess_masks`, but the smallest |w| of all layers together, wherever they are.
 
     Args:
         fraction: which share of all entries.
+        layers: see `zero_masks`.
 
     Raises:
         ConceptReviveError: a share out of [0, 1].
     """
     check_matrices(weights)
+    weights = {n: weights[n] for n in chosen_of(weights, layers)}
     _check_share(fraction, "fraction")
     sizes = torch.cat([w.detach().float().abs().flatten().cpu() for w in weights.values()])
     chosen = torch.zeros(len(sizes), dtype=torch.bool)
@@ -47,20 +57,24 @@ def guess_everywhere(
 
 
 def guess_masks(
-    weights: Mapping[str, Float[Tensor, "rows columns"]], fraction: float | Mapping[str, float]
+    weights: Mapping[str, Float[Tensor, "rows columns"]],
+    fraction: float | Mapping[str, float],
+    layers: Layers = None,
 ) -> MaskSet:
     """What an attacker who finds no zeros may try: per row, the entries with the smallest |w|.
 
     Args:
         fraction: which share of a row; the pruning rate the attacker knows or assumes, one for all
             or one per layer.
+        layers: see `zero_masks`.
 
     Raises:
         ConceptReviveError: a share out of [0, 1], or missing for a layer.
     """
     check_matrices(weights)
     out = {}
-    for name, w in weights.items():
+    for name in chosen_of(weights, layers):
+        w = weights[name]
         if isinstance(fraction, Mapping) and name not in fraction:
             raise ConceptReviveError(
                 f"{name}: fraction has no share for this layer: give one for each, or one for all"

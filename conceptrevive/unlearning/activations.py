@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.models.matrices import View
 
 #: What keeps a layer from being seen, and what to do about it.
 UNSEEN = (
@@ -25,9 +26,11 @@ UNSEEN = (
 class ColumnNorms(Mapping[str, Tensor]):
     """{module name: A, (groups, steps, columns)}, the norm of each column of a layer's input.
 
+    Layers of text encoders, which run before the first step, have one step.
+
     Attributes:
-        samples: activations that each layer has shown at each step, all groups and both guidance
-            halves together.
+        samples: activations that each layer of the denoiser has shown at each step, all groups and
+            both guidance halves together.
     """
 
     norms: dict[str, Float[Tensor, "groups steps columns"]]
@@ -49,15 +52,28 @@ class ColumnNormFitter:
     Every token's vector is first scaled to unit L2 norm; sums run over tokens, guidance halves and
     pictures. The pictures come in `groups` blocks of equal size (target prompts, base prompts),
     each with sums of its own.
+
+    Args:
+        layers: whose `weight` is a matrix: linear layers, or `View`s.
+        once: those that run once, before the first step.
     """
 
-    def __init__(self, layers: Mapping[str, nn.Linear], steps: int, groups: int = 1) -> None:
-        self.steps, self.groups = steps, groups
+    def __init__(
+        self,
+        layers: Mapping[str, View | nn.Linear],
+        steps: int,
+        groups: int = 1,
+        once: Collection[str] = (),
+    ) -> None:
+        self.steps, self.groups, self.once = steps, groups, frozenset(once)
+        self._homes = {name: layer.weight.device for name, layer in layers.items()}
         self._sums = {
-            name: torch.zeros(groups, steps, layer.in_features, device=layer.weight.device)
-            for name, layer in layers.items()
+            name: torch.zeros(
+                groups, 1 if name in self.once else steps, layer.weight.shape[1], device=home
+            )
+            for (name, layer), home in zip(layers.items(), self._homes.values(), strict=True)
         }
-        self._samples = {name: [0] * steps for name in layers}
+        self._samples = {name: [0] * sums.shape[1] for name, sums in self._sums.items()}
 
     def update(
         self,
@@ -92,6 +108,8 @@ class ColumnNormFitter:
         token = token.view(shape)
         # 1/‖z‖² times z², summed over each group's tokens: one product, no scaled copy of z.
         chosen = torch.eye(self.groups, device=z.device)[:, None, :, None, None] * token
+        # An offloaded layer's weight is not where the layer runs.
+        self._sums[name] = self._sums[name].to(z.device)
         self._sums[name][:, step] += chosen.flatten(1) @ square
 
     def check(self, step: int, least: int = 1) -> None:
@@ -100,15 +118,23 @@ class ColumnNormFitter:
         Every layer has seen as many samples as the others, `least` or more, and all sums are
         finite.
         """
-        seen = {name: samples[step] for name, samples in self._samples.items()}
-        expected = max(least, *seen.values())
+        if silent := next((n for n in self.once if not self._samples[n][0]), None):
+            raise ConceptReviveError(
+                f"{silent} does not run where this pipeline draws from a prompt: choose layers of "
+                "its denoiser, or of a text encoder that it uses"
+            )
+        seen = {n: samples[step] for n, samples in self._samples.items() if n not in self.once}
+        expected = max(least, *seen.values(), 0)
         if short := next((name for name, n in seen.items() if n != expected), None):
             raise ConceptReviveError(
                 f"{short}: {seen[short]} of {expected} samples were seen at denoising step {step}: "
                 + UNSEEN
             )
-        totals = torch.stack([s[:, step].sum() for s in self._sums.values()])
-        for name, ok in zip(self._sums, torch.isfinite(totals).tolist(), strict=True):
+        running = {n: s for n, s in self._sums.items() if step < s.shape[1]}
+        place = next(iter(running.values())).device if running else None
+        totals = [s[:, step].sum().to(place) for s in running.values()]
+        finite = torch.isfinite(torch.stack(totals)).tolist() if totals else []
+        for name, ok in zip(running, finite, strict=True):
             if not ok:
                 raise ConceptReviveError(
                     f"{name}: activations at denoising step {step} are not finite: "
@@ -118,14 +144,16 @@ class ColumnNormFitter:
     @property
     def samples(self) -> int:
         """Samples each layer has seen at each step; the most, where some have seen fewer."""
-        return max(n for samples in self._samples.values() for n in samples)
+        of_steps = [s for name, s in self._samples.items() if name not in self.once]
+        return max((n for samples in of_steps for n in samples), default=0)
 
     @property
     def norms(self) -> ColumnNorms:
         """The norms of all that was added, which must be as much for every layer and step."""
         for step in range(self.steps):
             self.check(step, self.samples)
-        return ColumnNorms({name: s.sqrt() for name, s in self._sums.items()}, self.samples)
+        norms = {name: s.sqrt().to(self._homes[name]) for name, s in self._sums.items()}
+        return ColumnNorms(norms, self.samples)
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.models.adapters.adapter import Adapter
 from conceptrevive.models.adapters.choosing import drawn_with
 from conceptrevive.models.generation import fastest
-from conceptrevive.models.layers import candidate_layers
+from conceptrevive.models.matrices import views
 from conceptrevive.models.precision import How
 from conceptrevive.models.protocol import TextToImage
+from conceptrevive.models.selection import Layers, Selection
 from conceptrevive.unlearning.draws import check_draws
 from conceptrevive.unlearning.masks import MaskSet
 from conceptrevive.unlearning.prompts import check_prompts
@@ -31,6 +32,7 @@ def locate(
     tau: int | None = None,
     steps: int | None = None,
     guidance: float | None = None,
+    layers: Layers = None,
     seed: int = 0,
     batch_size: int = 16,
     autocast: bool = False,
@@ -49,6 +51,8 @@ def locate(
         skill_ratio, tau, steps, guidance: None takes the concept's own settings. tau counts
             predictions of the denoiser, as the released code does: schedulers that make several in
             a step (Heun, PNDM's first) use up as many of them.
+        layers: which weights, see `Selection.of`; None takes the feed-forward outputs. Layers of
+            text encoders run once, before the first step, which stands for all.
         seed: of the noise that every prompt starts from.
         batch_size: pictures denoised at a time, half of them from target and half from base
             prompts.
@@ -65,8 +69,9 @@ def locate(
     expect(concept, Concept, "concept", "give a Concept, as `get_concept(name)` returns")
     s = chosen_settings(concept, skill_ratio, tau, steps, guidance)
     check_draws(seed, batch_size)
-    layers = candidate_layers(model)
-    check_rows(layers, s.skill_ratio)
+    selection = Selection.of(layers)
+    chosen = views(model, selection)
+    check_rows(chosen, s.skill_ratio)
     check_prompts(model, concept)
     with drawn_with(model, adapter):
         norms = column_norms(
@@ -76,12 +81,13 @@ def locate(
             steps=s.steps,
             guidance=s.guidance,
             seed=seed,
+            layers=selection,
             batch_size=batch_size,
             autocast=autocast,
             progress=progress,
         )
         sampling = str(fastest(model) if autocast else How())
-    weights = {n: layer.weight.detach() for n, layer in layers.items()}
+    weights = {n: view.weight for n, view in chosen.items()}
     masks = MaskSet(
         concept_masks(weights, norms, s.skill_ratio),
         concept=concept.name,
@@ -90,6 +96,7 @@ def locate(
         seed=int(seed),
         sampling=sampling,
         method="conceptprune",
+        layers=selection.note,
     )
     if masks.count == 0:
         raise ConceptReviveError(

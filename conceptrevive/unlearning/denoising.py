@@ -22,10 +22,12 @@ from conceptrevive.errors import ConceptReviveError, expect_number
 from conceptrevive.models.adapters.choosing import adapter_of
 from conceptrevive.models.adapters.layouts import Layout
 from conceptrevive.models.calling import Stop, run_pipeline
-from conceptrevive.models.layers import denoiser, linear_layers
-from conceptrevive.models.matrices import matrix_layers
+from conceptrevive.models.layers import denoiser
+from conceptrevive.models.matrices import views
 from conceptrevive.models.protocol import TextToImage
-from conceptrevive.models.weights import Weights, read_weights
+from conceptrevive.models.selection import Layers, Selection
+from conceptrevive.models.weights import Weights
+from conceptrevive.models.wrappers import without_checkpointing
 from conceptrevive.unlearning.activations import uncompiled
 from conceptrevive.unlearning.examples import Examples
 from conceptrevive.unlearning.gradients import Loss
@@ -36,6 +38,9 @@ _PICTURE = ("sample", "hidden_states")
 
 #: The guidance scale at which pipelines are heard: of 2 or more they guide.
 GUIDED = 2.0
+
+#: What is chosen where nothing is said.
+LINEAR = Selection(("linear",))
 
 #: Arguments of a denoiser's call, without picture and time.
 _Call = dict[str, Any]
@@ -67,7 +72,7 @@ class NoisePredictor:
     The model itself is never changed: weights are handed in with each call.
 
     Args:
-        layers: module names of linear or convolutional layers; None takes every linear one.
+        layers: of the denoiser, see `Selection.of`; None takes every linear one.
 
     Attributes:
         weights: copies of the chosen layers' weights, {module name: (rows, columns)}.
@@ -77,15 +82,20 @@ class NoisePredictor:
         ConceptReviveError: a layer cannot be chosen, or the model cannot be differentiated.
     """
 
-    def __init__(self, model: TextToImage, layers: Iterable[str] | None = None) -> None:
+    def __init__(self, model: TextToImage, layers: Layers = None) -> None:
         self.model, self.net = model, denoiser(model)
-        names = list(linear_layers(model) if layers is None else _given(layers))
-        chosen = matrix_layers(model, names)
-        self.weights: Weights = read_weights(model, names)
+        self.selection = LINEAR if layers is None else Selection.of(layers)
+        self._views = views(model, self.selection)
+        if outside := next((v for v in self._views.values() if not v.layer.denoises), None):
+            raise ConceptReviveError(
+                f"{outside.layer.address} is no layer of the denoiser, through which alone "
+                "gradients are taken: choose its layers, or locate by activations (conceptprune, "
+                "forget-it-all)"
+            )
+        self.weights: Weights = {n: view.weight.clone() for n, view in self._views.items()}
         self.levels = noise_levels(getattr(model, "scheduler", None))
         named = {id(p): n for n, p in self.net.named_parameters(remove_duplicate=False)}
-        self._parameters = {n: named[id(m.weight)] for n, m in chosen.items()}
-        self._shapes = {n: m.weight.shape for n, m in chosen.items()}
+        self._parameters = {n: named[id(v.module.weight)] for n, v in self._views.items()}
         weight = next(iter(self.weights.values()))
         self._device, self._dtype = weight.device, weight.dtype
         self._calls: dict[str, tuple[_Call, _Call | None]] = {}
@@ -181,14 +191,14 @@ class NoisePredictor:
         self, weights: Mapping[str, Tensor], noisy: Tensor, level: Tensor, calls: Sequence[_Call]
     ) -> Tensor:
         given = {
-            self._parameters[n]: w.to(self._dtype).view(self._shapes[n]) for n, w in weights.items()
+            self._parameters[n]: self._views[n].whole(w.to(self._dtype)) for n, w in weights.items()
         }
         picture = next(name for name in _PICTURE if name in signature(self.net.forward).parameters)
         arguments = _joined(calls) | {
             picture: noisy.to(self._device, self._dtype),
             "timestep": self.levels.times[level].to(self._device),
         }
-        with uncompiled():
+        with uncompiled(), without_checkpointing(self.net):
             out = functional_call(self.net, given, kwargs=arguments, strict=False)[0]
         # Some predict a variance too, in further channels.
         predicted: Tensor = out[:, : noisy.shape[1]].float()
@@ -231,15 +241,6 @@ class NoisePredictor:
             self._takes = picture.shape[1:]
             told |= {part: _row(call, i, len(parts)) for i, part in enumerate(parts)}
         return told["prompt"], told.get("none")
-
-
-def _given(layers: Iterable[str]) -> list[str]:
-    if isinstance(layers, str):
-        raise ConceptReviveError(f"names is the string {layers!r}: give a list of module names")
-    names = list(layers)
-    if not names:
-        raise ConceptReviveError("layers has no names: give some, or None for every linear layer")
-    return names
 
 
 def _row(value: Any, index: int, of: int) -> Any:

@@ -6,7 +6,7 @@ arXiv:2601.06163, with what its released code does; nothing is trained.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,9 +14,10 @@ from torch import Tensor
 
 from conceptrevive.concepts.concept import Concept, Settings
 from conceptrevive.errors import ConceptReviveError, expect, expect_number
-from conceptrevive.models.layers import candidate_layers
+from conceptrevive.models.matrices import views
 from conceptrevive.models.precision import How
 from conceptrevive.models.protocol import TextToImage
+from conceptrevive.models.selection import Layers, Selection
 from conceptrevive.unlearning.draws import check_draws
 from conceptrevive.unlearning.masks import MaskSet
 from conceptrevive.unlearning.prompts import check_prompts
@@ -34,7 +35,7 @@ def locate_forget_it_all(
     tau: int | None = None,
     steps: int | None = None,
     guidance: float | None = None,
-    layers: Iterable[str] | None = None,
+    layers: Layers = None,
     seed: int = 0,
     batch_size: int = 16,
     progress: Callable[[int], object] | None = None,
@@ -59,7 +60,7 @@ def locate_forget_it_all(
         persistent: r₁, the share of a layer that counts as high at one step.
         agnostic: α: weights that ⌈α · concepts⌉ concepts or more share are spared.
         tau, steps, guidance: None takes each concept's own settings.
-        layers: module names of linear layers; None takes the feed-forward outputs, as ConceptPrune.
+        layers: which weights, see `locate`.
         seed: of the noise that every prompt starts from.
         batch_size: pictures denoised at a time.
         progress: called with the number of prompts finished since the last call.
@@ -78,7 +79,8 @@ def locate_forget_it_all(
         expect_number(share, name)
         if not 0 < share <= 1:
             raise ConceptReviveError(f"{name} is {share}: it is a share, in (0, 1]")
-    chosen = candidate_layers(model, layers)
+    selection = Selection.of(layers)
+    chosen = views(model, selection)
     settings = [chosen_settings(one, skill_ratio, tau, steps, guidance) for one in several]
     for one, own in zip(several, settings, strict=True):
         check_rows(chosen, own.skill_ratio)
@@ -86,12 +88,12 @@ def locate_forget_it_all(
     found = []
     for one, own in zip(several, settings, strict=True):
         target, base = (
-            prompt_norms(model, prompts, chosen, own, seed, batch_size, progress)
+            prompt_norms(model, prompts, selection, own, seed, batch_size, progress)
             for prompts in (one.target_prompts, one.base_prompts)
         )
         own_masks = {}
-        for name, layer in chosen.items():
-            weight, lifted = layer.weight.detach(), contrast(target[name], base[name])
+        for name, view in chosen.items():
+            weight, lifted = view.weight, contrast(target[name], base[name])
             scores = integrated(weight, lifted, persistent)
             own_masks[name] = sparse_mask(scores, own.skill_ratio)
         found.append(own_masks)
@@ -103,6 +105,7 @@ def locate_forget_it_all(
         seed=int(seed),
         sampling=str(How()),
         method="forget-it-all",
+        layers=selection.note,
     )
     if masks.count == 0:
         raise ConceptReviveError(_nothing(masks.concept, found))
@@ -124,15 +127,14 @@ def _nothing(concept: str, found: Sequence[Mapping[str, Tensor]]) -> str:
 def prompt_norms(
     model: TextToImage,
     prompts: Sequence[str],
-    layers: Iterable[str],
+    layers: Layers,
     settings: Settings,
     seed: int,
     batch_size: int = 16,
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, Float[Tensor, "prompts steps columns"]]:
     """Column norms of each prompt by itself, {module name: (prompts, tau, columns)}."""
-    names = list(layers)
-    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    parts: dict[str, list[Tensor]] = {}
     for first in range(0, len(prompts), batch_size):
         norms = column_norms(
             model,
@@ -141,12 +143,12 @@ def prompt_norms(
             steps=settings.steps,
             guidance=settings.guidance,
             seed=seed,
-            names=names,
+            layers=layers,
             batch_size=batch_size,
             progress=progress,
         )
-        for name in names:
-            parts[name].append(norms[name])
+        for name, norm in norms.items():
+            parts.setdefault(name, []).append(norm)
     return {name: torch.cat(part) for name, part in parts.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,9 +14,11 @@ from conceptrevive.models.adapters.choosing import adapter_of
 from conceptrevive.models.adapters.layouts import Layout, samples
 from conceptrevive.models.calling import Stop, run_pipeline
 from conceptrevive.models.generation import fastest
-from conceptrevive.models.layers import candidate_layers, denoiser
+from conceptrevive.models.layers import denoiser
+from conceptrevive.models.matrices import View, views
 from conceptrevive.models.precision import How, applied
 from conceptrevive.models.protocol import TextToImage
+from conceptrevive.models.selection import Layers
 from conceptrevive.unlearning.activations import (
     UNSEEN,
     ColumnNormFitter,
@@ -38,11 +40,12 @@ class _Batch:
         self,
         model: TextToImage,
         fitter: ColumnNormFitter,
+        layers: Mapping[str, View],
         guidance: float,
         pictures: int,
         before: int,
     ) -> None:
-        self.model, self.fitter, self.guidance = model, fitter, guidance
+        self.model, self.fitter, self.layers, self.guidance = model, fitter, layers, guidance
         self.pictures, self.before = pictures, before
         self.adapter, self.text = adapter_of(model), TextTokens(model)
         self.layout: Layout = ()
@@ -76,10 +79,15 @@ class _Batch:
 
     def hear(self, name: str, z: Tensor) -> None:
         """A layer has run."""
-        counted = None
+        layer, z, counted = self.layers[name].layer, self.layers[name].inputs(z), None
+        if not layer.denoises:
+            if not self.layout:  # text is encoded before the denoiser is called
+                counted = self.text.of_encoder(layer.component)
+                self.fitter.update(name, 0, z, self.pictures, counted)
+            return
         if z.ndim == 3 and self.layout:
             parts = self.layout[self.calls]
-            counted = self.text.of_layer(name, parts, self.pictures, z.shape[1])
+            counted = self.text.of_layer(layer.name, parts, self.pictures, z.shape[1])
         self.fitter.update(name, self.step, z, self.pictures, counted)
 
     def end(self, *_: object) -> None:
@@ -102,7 +110,7 @@ def column_norms(
     steps: int,
     guidance: float,
     seed: int,
-    names: Iterable[str] | None = None,
+    layers: Layers = None,
     batch_size: int = 16,
     autocast: bool = False,
     progress: Callable[[int], object] | None = None,
@@ -114,7 +122,7 @@ def column_norms(
     Args:
         groups: equally many prompts each (target prompts, base prompts), denoised in the same
             batches.
-        names: of the layers to look at; None takes ConceptPrune's candidates.
+        layers: to look at, see `Selection.of`; None takes the feed-forward outputs.
         batch_size: pictures denoised at a time, at least one of each group.
         autocast: draw in the way that a short timing found fastest; else in the model's own
             precision and layout.
@@ -124,8 +132,10 @@ def column_norms(
     Raises:
         ConceptReviveError: the pipeline cannot draw so, or a layer was not seen at every step.
     """
-    layers = candidate_layers(model, names)
-    fitter = ColumnNormFitter(layers, tau, len(groups))
+    chosen = views(model, layers)
+    modules = {name: view.module for name, view in chosen.items()}
+    once = [name for name, view in chosen.items() if not view.layer.denoises]
+    fitter = ColumnNormFitter(chosen, tau, len(groups), once)
     at_a_time = max(1, batch_size // len(groups))
     # Before anything is heard: the timing draws, and nothing but the prompts may be recorded.
     how = fastest(model) if autocast else How()
@@ -133,8 +143,8 @@ def column_norms(
     with applied(model, how):
         for first in range(0, len(groups[0]), at_a_time):
             part = [prompt for group in groups for prompt in group[first : first + at_a_time]]
-            batch = _Batch(model, fitter, guidance, len(part), before)
-            with batch.counting(), listening(layers, batch.hear):
+            batch = _Batch(model, fitter, chosen, guidance, len(part), before)
+            with batch.counting(), listening(modules, batch.hear):
                 run_pipeline(
                     model,
                     part,

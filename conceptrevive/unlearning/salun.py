@@ -6,7 +6,7 @@ Fan, Liu, Zhang, Wong, Wei, Liu: SalUn, ICLR 2024, with what its code for Stable
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import NoneType
 
 import torch
@@ -17,6 +17,7 @@ from conceptrevive.concepts.concept import Concept
 from conceptrevive.errors import expect
 from conceptrevive.models.precision import How, applied
 from conceptrevive.models.protocol import TextToImage
+from conceptrevive.models.selection import Layers
 from conceptrevive.models.weights import Weights
 from conceptrevive.unlearning.denoising import Batch, NoisePredictor, check_guidance
 from conceptrevive.unlearning.draws import NOISE, TRAINING, check_draws, generator
@@ -51,7 +52,7 @@ def locate_salun(
     concept: Concept,
     *,
     ratio: float = 0.01,
-    layers: Iterable[str] | None = None,
+    layers: Layers = None,
     pictures: Pictures = COUNT,
     guidance: float = 7.5,
     seed: int = 0,
@@ -70,9 +71,9 @@ def locate_salun(
         concept: see `get_concept`.
         ratio: share of all weights of the chosen layers, ranked together; exactly ⌊ratio · count⌋
             are found.
-        layers: module names of linear or convolutional layers (`candidate_layers(model)` gives
-            ConceptPrune's, `all_matrices(model)` every one); None takes every linear layer of the
-            denoiser. Biases and norms cannot be chosen.
+        layers: which weights of the denoiser, see `Selection.of` ("feed-forward" gives
+            ConceptPrune's, "all" convolutions too); None takes every linear layer. Biases and
+            norms cannot be chosen.
         pictures: how many the model draws from the target prompts, or your own, each as (picture,
             prompt).
         guidance: g of (1 + g) · ε(prompt) − g · ε(no prompt), whose error is the loss; 0 takes
@@ -101,8 +102,14 @@ def locate_salun(
             batch_size=batch_size,
             progress=progress,
         )
-    found = top_masks(scores, ratio)
-    return MaskSet(found, concept=concept.name, seed=int(seed), sampling=str(How()), method="salun")
+    return MaskSet(
+        top_masks(scores, ratio),
+        concept=concept.name,
+        seed=int(seed),
+        sampling=str(How()),
+        method="salun",
+        layers=predictor.selection.note,
+    )
 
 
 def salun_scores(
@@ -127,7 +134,7 @@ def unlearn_salun(
     *,
     masks: Mapping[str, Tensor] | None = None,
     ratio: float = 0.5,
-    layers: Iterable[str] | None = None,
+    layers: Layers = None,
     alpha: float = 0.5,
     substitute: str | None = None,
     pictures: Pictures = COUNT,

@@ -15,6 +15,7 @@ from conceptrevive.concepts.concept import Concept
 from conceptrevive.errors import ConceptReviveError, expect, expect_whole
 from conceptrevive.models.precision import How, applied
 from conceptrevive.models.protocol import TextToImage
+from conceptrevive.models.selection import Layers
 from conceptrevive.models.weights import Weights
 from conceptrevive.unlearning.denoising import NoisePredictor, check_guidance
 from conceptrevive.unlearning.draws import REINITIALISATION, TRAINING, check_draws, generator
@@ -39,7 +40,7 @@ def locate_scissorhands(
     concept: Concept,
     *,
     ratio: float = 0.001,
-    layers: Iterable[str] | None = None,
+    layers: Layers = None,
     pictures: Pictures = COUNT,
     draws: int = 10,
     as_released: bool = False,
@@ -87,7 +88,12 @@ def locate_scissorhands(
         )
     found = top_masks(scores, ratio)
     return MaskSet(
-        found, concept=concept.name, seed=int(seed), sampling=str(How()), method="scissorhands"
+        found,
+        concept=concept.name,
+        seed=int(seed),
+        sampling=str(How()),
+        method="scissorhands",
+        layers=predictor.selection.note,
     )
 
 
@@ -97,7 +103,7 @@ def unlearn_scissorhands(
     *,
     masks: Mapping[str, Tensor] | None = None,
     ratio: float = 0.001,
-    layers: Iterable[str] | None = None,
+    layers: Layers = None,
     reinitialise: Iterable[str] | None = None,
     forget: float = 0.1,
     cap: float = 1.0,

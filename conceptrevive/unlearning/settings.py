@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from torch import nn
-
 from conceptrevive.concepts.concept import Concept, Settings
 from conceptrevive.errors import ConceptReviveError, expect_number, expect_whole
+from conceptrevive.models.matrices import View
 
 
 def chosen_settings(
@@ -44,11 +43,12 @@ def chosen_settings(
     )
 
 
-def check_rows(layers: Mapping[str, nn.Linear], skill_ratio: float) -> None:
+def check_rows(layers: Mapping[str, View], skill_ratio: float) -> None:
     """Raise ConceptReviveError naming a layer of whose rows the skill ratio takes nothing."""
     for name, layer in layers.items():
-        if int(skill_ratio * layer.in_features) == 0:
+        columns = layer.weight.shape[1]
+        if int(skill_ratio * columns) == 0:
             raise ConceptReviveError(
-                f"skill_ratio {skill_ratio} selects no entry of {name}'s {layer.in_features} "
+                f"skill_ratio {skill_ratio} selects no entry of {name}'s {columns} "
                 "columns: raise it"
             )

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
 from typing import TypeAlias
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError, expect, expect_number, expect_whole
 from conceptrevive.files import replacing
+from conceptrevive.models.selection import Layers
 from conceptrevive.models.weights import Weights
 from conceptrevive.unlearning.fit import check_fit, check_masks, check_not_empty
 from conceptrevive.unlearning.gradients import leaves
@@ -47,9 +48,7 @@ def expect_weight(value: float, name: str) -> None:
         raise ConceptReviveError(f"{name} is {value}: give 0 or more")
 
 
-def named_layers(
-    masks: Mapping[str, Tensor] | None, layers: Iterable[str] | None
-) -> Iterable[str] | None:
+def named_layers(masks: Mapping[str, Tensor] | None, layers: Layers) -> Layers:
     """The layers to train: those of the masks, or those named. Not both, or ConceptReviveError."""
     if masks is None:
         return layers

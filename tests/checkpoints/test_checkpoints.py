@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 import conceptrevive as cr
 from conceptrevive.checkpoints import editing
-from conceptrevive.checkpoints import layers as checkpoints
 from conceptrevive.checkpoints.dtypes import BITS, TORCH
 from conceptrevive.checkpoints.headers import read_header
+from conceptrevive.checkpoints.selection import read_candidates
 from conceptrevive.checkpoints.tensors import read_rows, read_tensor
 from conceptrevive.cli import main
 from tests.checkpoints.broken import KEY, weights
@@ -157,7 +157,7 @@ def test_shards_stay_shards_and_untouched_ones_are_copied(tmp_path):
         assert (out / index.name).read_bytes() == index.read_bytes()
         assert (out / "s-2.safetensors").read_bytes() == (folder / "s-2.safetensors").read_bytes()
         assert same(load_file(out / "s-1.safetensors")[KEY], cr.revive_matrix(w[KEY]))
-        assert checkpoints.read_candidates(out).keys() == {"a.ff.net.2"}
+        assert read_candidates(out).keys() == {"a.ff.net.2"}
 
 
 def test_shards_may_be_links_as_in_a_download_cache(tmp_path):

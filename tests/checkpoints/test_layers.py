@@ -10,13 +10,11 @@ import torch
 from conceptrevive.checkpoints.contents import open_checkpoint
 from conceptrevive.checkpoints.layers import (
     all_layers,
-    candidate_names,
     each_matrix,
-    expect_whole,
     find_layers,
-    read_candidates,
     unreadable,
 )
+from conceptrevive.checkpoints.selection import choose_layers, expect_whole, read_candidates
 from conceptrevive.errors import ConceptReviveError
 from tests.checkpoints.small import (
     block,
@@ -81,12 +79,12 @@ def test_names_of_either_form(in_file, asked, end, tmp_path):
         (["text_encoder/nothing"], "text_encoder/nothing: "),
         (["text_encoder_2/x"], "/p has no weights of a component 'text_encoder_2'"),
         (["safety_checker/x"], "/p has 'safety_checker' as pickles, not read: load it where"),
-        (["unet/conv_in"], "unet/conv_in: layers of the denoiser go by their own names: call it"),
-        (["transformer/a.ff.net.2"], "call it a.ff.net.2"),
+        (["unet/nothing"], "unet/nothing: "),
         (
             [candidates(1)[0], f"{candidates(1)[0]}.weight"],
             f"{candidates(1)[0]} is named twice, with '.weight' at its end and without",
         ),
+        ([candidates(1)[0], f"unet/{candidates(1)[0]}"], f"{candidates(1)[0]} is named twice"),
         ([FC2[0], f"{FC2[0]}.weight"], f"{FC2[0]} is named twice"),
     ],
 )
@@ -103,7 +101,7 @@ def test_in_another_layout_the_remedy_is_not_to_locate(start, tmp_path):
     with pytest.raises(ConceptReviveError, match=r"from_single_file\(FILE\)") as error:
         find_layers(checkpoint, candidates(1))
     assert "locate" not in str(error.value)
-    refused("from_single_file(FILE)", candidate_names, checkpoint)
+    refused("from_single_file(FILE)", choose_layers, checkpoint)
 
 
 def test_slashes_in_the_names_of_a_single_file(tmp_path):
@@ -243,7 +241,7 @@ def test_candidates_or_layers_by_name(tmp_path):
 
 
 def test_candidates_that_are_left_out_are_said(tmp_path, recwarn):
-    """Flux's single blocks, and any feed-forward output of another name."""
+    """Any feed-forward output of another name; Flux's single blocks are known."""
     names = [f"transformer_blocks.{i}.ff.net.2" for i in range(2)]
     others = [f"single_transformer_blocks.{i}.proj_out" for i in range(3)]
     shapes = dict.fromkeys([*names, *others, "blocks.0.mlp.fc2"], (32, 64))
@@ -251,22 +249,24 @@ def test_candidates_that_are_left_out_are_said(tmp_path, recwarn):
     path = saved(
         tmp_path / "m.safetensors", {f"{n}.weight": matrix(0, x) for n, x in shapes.items()}
     )
-    assert set(candidate_names(opened(path))) == set(names)
+    taken = [*names, *(f"{n}[:,32:]" for n in others)]
+    assert set(choose_layers(opened(path)).layers) == set(taken)
     (warning,) = recwarn
     assert str(warning.message) == (
-        f"candidates of {path} are the 2 layers that end with ff.net.2 or ff_context.net.2; "
-        "left out: blocks.*.mlp.fc2 (1), single_transformer_blocks.*.proj_out (3)"
+        f"feed-forward takes 5 layers of {path}; left out, though they look like feed-forward "
+        "outputs: blocks.*.mlp.fc2 (1)"
     )
     recwarn.clear()
-    candidate_names(opened(saved(tmp_path / "u.safetensors", unet())))
+    choose_layers(opened(saved(tmp_path / "u.safetensors", unet())))
     assert not recwarn.list
 
 
 def test_where_there_are_no_candidates(tmp_path):
     checkpoint = file_of(tmp_path, {"a.mlp.fc2.weight": matrix(0)})
     message = (
-        f"{tmp_path / 'm.safetensors'} has no feed-forward layer ff.net.2 or ff_context.net.2: "
-        "is it a diffusion transformer or UNet?"
+        "the preset feed-forward (second linear layer of every feed-forward block) fits no layer "
+        f"of {tmp_path / 'm.safetensors'}; it has 1: a.mlp.fc2 (1); choose linear, all, or name "
+        "layers by a pattern"
     )
     with pytest.raises(ConceptReviveError, match=f"^{re.escape(message)}$"):
-        candidate_names(checkpoint)
+        choose_layers(checkpoint)

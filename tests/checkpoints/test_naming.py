@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from conceptrevive.checkpoints.naming import components_of, layer_kind, layout_remedy, match_names
+from conceptrevive.checkpoints.naming import components_of, layer_kind, layout_remedy
+from conceptrevive.models.addresses import match_names
 
 NAMES = ("blocks.0.ff.net.2", "blocks.1.ff.net.2")
 

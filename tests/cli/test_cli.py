@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import conceptrevive as cr
-from conceptrevive.checkpoints import layers
+from conceptrevive.checkpoints import layers, selection
 from conceptrevive.checkpoints.tensors import read_tensor
 from conceptrevive.cli import main
 
@@ -49,7 +49,7 @@ def mask_file(tiny_folder, concept_file, tmp_path, capsys):
 
 
 def weights_of(folder):
-    return layers.read_candidates(folder)
+    return selection.read_candidates(folder)
 
 
 def fails(capsys, *argv):

@@ -22,6 +22,10 @@ from tests.checkpoints.small import (
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+GIVE = (
+    "give a preset (feed-forward, ff-first, attention, convolutions, linear, all, text-mlp), "
+    "the end of a name, or a pattern with * and ?"
+)
 KV = [block(i, f"attn2.to_{x}") for i in range(2) for x in "kv"]
 FC2 = [f"text_encoder/text_model.encoder.layers.{i}.mlp.fc{j}" for i in range(2) for j in (1, 2)]
 
@@ -163,6 +167,9 @@ def test_a_file_without_matrices(weights, model, refused):
         ("text_encoder/*", FC2),
         ("text_encoder/*.fc2", FC2[1::2]),
         ("layers.0.mlp.fc1", FC2[:1]),
+        ("text-mlp", FC2),
+        ("to_k,text_encoder/*.fc2", [*KV[::2], *FC2[1::2]]),
+        ("unet/*.to_k", KV[::2]),
     ],
 )
 def test_layers_by_the_end_of_their_name_or_a_pattern(pattern, found, tmp_path, revive):
@@ -174,14 +181,21 @@ def test_layers_by_the_end_of_their_name_or_a_pattern(pattern, found, tmp_path, 
     assert set(found) <= set(revive(folder, *everything)[0])
 
 
-@pytest.mark.parametrize("pattern", ["nonsense", "unet/*", "", " ", ".weight", "TO_K"])
+@pytest.mark.parametrize("pattern", ["nonsense", "unet/*", "TO_K", "to_k,nonsense"])
 @pytest.mark.parametrize("guess", [(), ("--guess", "0.1")])
 def test_patterns_that_match_nothing(pattern, guess, model, refused):
-    line = refused(model(unet(pruned=["attn2.to_k"])), "--layers", pattern, *guess)
+    path = model(unet(pruned=["attn2.to_k"]))
+    line = refused(path, "--layers", pattern, *guess)
     assert line == (
-        f"--layers {pattern!r} matches none of 10 layers, of which the first is {KV[0]}: "
-        "give the end of a name, or a pattern with * and ?"
+        f"layers {pattern.removeprefix('to_k,')!r} matches none of 10 layers of {path}, of which "
+        f"the first is {KV[0]}: {GIVE}"
     )
+
+
+@pytest.mark.parametrize("pattern", ["", " ", ".weight", "to_k,"])
+def test_patterns_that_name_nothing(pattern, model, refused):
+    line = refused(model(unet(pruned=["attn2.to_k"])), "--layers", pattern)
+    assert line == f"layers is {pattern!r}, which names nothing: {GIVE}"
 
 
 def test_layers_that_match_and_were_not_pruned(model, refused):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import conceptrevive as cr
-from conceptrevive.models.matrices import all_matrices, group_of, matrix_layers
+from conceptrevive.models.matrices import group_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,7 +20,7 @@ def state(pipe):
 
 def test_every_weight_with_two_axes_or_more_and_no_other(tiny):
     there = {n for n, p in state(tiny).items() if p.ndim > 1}
-    assert {f"{n}.weight" for n in all_matrices(tiny)} == there
+    assert {f"{n}.weight" for n in cr.read_weights(tiny, "all")} == there
     assert any(p.ndim == 4 for n, p in state(tiny).items() if n in there)
 
 
@@ -34,7 +34,7 @@ def test_a_kernel_is_a_row_for_each_output(tiny):
 
 def test_all_layers_are_swapped_and_restored(tiny):
     before = state(tiny)
-    old = cr.read_weights(tiny, all_matrices(tiny))
+    old = cr.read_weights(tiny, "all")
     with cr.swapped(tiny, {n: w + 1 for n, w in old.items()}):
         for name, value in state(tiny).items():
             assert torch.equal(value, before[name] + (value.ndim > 1)), name
@@ -59,14 +59,12 @@ def test_convolutions_that_hide_their_weights(tiny):
     net = nn.Module()
     net.a = Adapter(nn.Conv2d(2, 3, 3))
     with pytest.raises(cr.ConceptReviveError, match=r"a is a Adapter with an adapter \(LoRA\)"):
-        all_matrices(net)
+        cr.read_weights(net, "all")
     with pytest.raises(cr.ConceptReviveError, match=r"a is a Adapter with an adapter \(LoRA\)"):
-        matrix_layers(net, ["a"])
+        cr.read_weights(net, ["a"])
     net.a = nn.utils.parametrizations.weight_norm(nn.Conv2d(2, 3, 3))
     with pytest.raises(cr.ConceptReviveError, match="a: its weight is computed from other tensors"):
-        matrix_layers(net, ["a"])
-    with pytest.raises(cr.ConceptReviveError, match="names is the string 'a': give a list"):
-        matrix_layers(net, "a")
+        cr.read_weights(net, ["a"])
 
 
 @pytest.mark.parametrize(

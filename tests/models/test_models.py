@@ -182,15 +182,16 @@ def test_candidates_are_the_second_feed_forward_layers(tiny):
 
 def test_named_layers_and_patterns(tiny):
     other = ONE.replace("ff.net.2", "attn2.to_v")
-    assert list(cr.candidate_layers(tiny, [other, ONE])) == [other, ONE]
-    assert set(cr.candidate_layers(tiny, pattern="attn1.to_q")) == {
+    names = [other, f"unet/{ONE}", f"_orig_mod.{other}.weight"]
+    assert list(cr.candidate_layers(tiny, names)) == names, "as they are given"
+    assert set(cr.candidate_layers(tiny, "attn1.to_q")) == {
         n.replace("ff.net.2", "attn1.to_q") for n in LAYERS
     }
 
 
-@pytest.mark.parametrize("name", ["nowhere.ff.net.2", "conv_norm_out", ONE + ".weight"])
+@pytest.mark.parametrize("name", ["nowhere.ff.net.2", "conv_norm_out", "unet/nowhere"])
 def test_unknown_layers(tiny, name):
-    message = f"the model has no linear layer named '{name}': were these masks located on another"
+    message = f"UNet2DConditionModel has no linear layer or convolution named '{name}': were these"
     with pytest.raises(cr.ConceptReviveError, match=message):
         cr.candidate_layers(tiny, [name])
     with pytest.raises(cr.ConceptReviveError, match=message):
@@ -201,7 +202,10 @@ def test_unknown_layers(tiny, name):
 
 def test_a_model_without_candidates(tiny):
     with pytest.raises(
-        cr.ConceptReviveError, match=r"no linear layer of AutoencoderKL ends with 'ff\.net\.2'"
+        cr.ConceptReviveError,
+        match=r"the preset feed-forward \(second linear layer of every feed-forward block\) fits "
+        r"no layer of AutoencoderKL; it has \d+: .*conv_in \(1\).* and \d+ more kinds; choose "
+        r"attention, convolutions, linear, all, or name layers by a pattern",
     ):
         cr.candidate_layers(tiny.vae)
 

@@ -19,7 +19,6 @@ from conceptrevive.experiments.reproduction import erasers, locators, methods
 from conceptrevive.experiments.reproduction.driver import reproduce
 from conceptrevive.experiments.reproduction.profiles import PROFILES, SMOKE
 from conceptrevive.experiments.reproduction.study import Study
-from conceptrevive.models.matrices import all_matrices
 from conceptrevive.unlearning.budgets import BUDGETS, Budget
 from conceptrevive.unlearning.masks import MaskSet
 
@@ -234,13 +233,13 @@ def test_the_largest_magnitudes_are_those_of_all_layers_together():
 
 
 def test_densities_count_layers_without_a_mask(tiny):
-    layers = all_matrices(tiny)
+    layers = cr.read_weights(tiny, "all")
     name = "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.2"
     mask = torch.zeros(16, 64, dtype=torch.bool)
     mask[0, :8] = True
     both = densities(tiny, {name: mask, "conv_in": torch.ones(16, 36, dtype=torch.bool)})
     assert both["share"]["ff.net.2"] == pytest.approx(8 / (8 + 576), abs=1e-6)
-    total = sum(m.weight.numel() for n, m in layers.items() if n.endswith("ff.net.2"))
+    total = sum(w.numel() for n, w in layers.items() if n.endswith("ff.net.2"))
     assert both["density"]["ff.net.2"] == pytest.approx(8 / total, abs=1e-6)
     assert both["density"]["attention"] == both["share"]["other"] == 0
 
