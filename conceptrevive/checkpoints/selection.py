@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from conceptrevive.checkpoints.contents import Checkpoint, open_checkpoint
 from conceptrevive.checkpoints.layers import (
+    PACKED,
     by_part,
     component_of,
     find_layers,
@@ -22,9 +23,10 @@ from conceptrevive.models.presets import Kind, Layer
 from conceptrevive.models.selection import Choice, Layers, Selection
 from conceptrevive.models.weights import Weights
 
-#: Tables that are looked up, not multiplied with.
+#: Tables that are looked up, not multiplied with, as libraries name them.
 _TABLES = re.compile(
-    r"(^|\.)(\w*embedding|\w*embed_tokens|shared|relative_attention_bias|\w*_table)$"
+    r"(^|\.)((token|position|positional|word|token_type|class)_embeddings?|embedding|embed_tokens"
+    r"|embedding_table|style_embedder|shared|relative_attention_bias)$"
 )
 
 
@@ -32,15 +34,17 @@ def inventory(checkpoint: Checkpoint, tables: bool = False) -> list[Layer]:
     """The layers that have a matrix, of every part opened, in the order of the files.
 
     Args:
-        tables: also what is looked up and not multiplied with, as embeddings are.
+        tables: also what is no layer's weight: embeddings, buffers.
     """
     out = []
     for prefix, headers in checkpoint.parts.items():
         component = prefix.removesuffix("/") or checkpoint.denoiser
         for name, places in modules_of(headers).items():
             entry = places[0].entry
-            is_matrix = len(entry.shape) > 1 and entry.numel > 0
-            if is_matrix and (tables or not _TABLES.search(name)):
+            if len(entry.shape) < 2 or not entry.numel:
+                continue
+            is_weight = any(word in entry.name for word in PACKED) and not _TABLES.search(name)
+            if tables or is_weight:
                 kind: Kind = "linear" if len(entry.shape) == 2 else "convolution"
                 out.append(Layer(component, name, kind, entry.shape, denoises=not prefix))
     return out

@@ -79,6 +79,12 @@ def _models() -> dict[str, object]:
     return _with_registered("adapters", shipped | {n: summary(a) for n, a in SHIPPED.items()})
 
 
+def _layers() -> dict[str, object]:
+    from conceptrevive.models.presets import PRESETS
+
+    return {name: preset.description for name, preset in PRESETS.items()}
+
+
 def _with_registered(kind: Kind, shipped: Mapping[Any, str]) -> dict[str, object]:
     """What is shipped, and where the functions are that installed packages register."""
     from conceptrevive.extensions import registered
@@ -98,6 +104,7 @@ LISTS: dict[str, Callable[[], dict[str, object]]] = {
     "defences": _defences,
     "judges": _judges,
     "models": _models,
+    "layers": _layers,
 }
 
 

@@ -87,5 +87,5 @@ def match_names(names: Iterable[str], there: Collection[str]) -> dict[str, str]:
 
 
 def kind_pattern(name: str) -> str:
-    """`name` with its numbers between dots as `*`: what the layers of all blocks have in common."""
-    return re.sub(r"(^|[./])\d+(?=\.)", r"\1*", name)
+    """`name` with the numbers of blocks as `*`: what the layers of all blocks have in common."""
+    return re.sub(r"(?<!\.net)(^|[./])\d+(?=\.)", r"\1*", name)

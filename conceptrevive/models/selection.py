@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
-from conceptrevive.concepts.wording import nearest
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, nearest
 from conceptrevive.models.addresses import (
     DENOISERS,
     bare,
