@@ -23,7 +23,7 @@ pipeline = cache(families.build)
 #: Feed-forward outputs by how their names end, and how many of them there are.
 OUTPUTS = {
     "sd15": {"ff.net.2": 7},
-    "sdxl": {"ff.net.2": 7},
+    "sdxl": {"ff.net.2": 8},
     "sd3": {"ff.net.2": 2, "ff_context.net.2": 1},
     "pixart": {"ff.net.2": 2},
     "flux": {"ff.net.2": 2, "ff_context.net.2": 2, "proj_out[:,32:]": 2},
