@@ -6,8 +6,8 @@ So a checkpoint that was unlearned elsewhere can be studied like one that was pr
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import torch
@@ -16,10 +16,13 @@ from torch import Tensor
 
 from conceptrevive.checkpoints.contents import Checkpoint, open_checkpoint
 from conceptrevive.checkpoints.layers import Place, all_layers, is_matrix, read_layer
-from conceptrevive.checkpoints.naming import layer_kind, layout_remedy, match_names
+from conceptrevive.checkpoints.naming import layer_kind, layout_remedy
+from conceptrevive.checkpoints.selection import selected
 from conceptrevive.checkpoints.tensors import read_tensor
 from conceptrevive.detectors.grid import on_grid
 from conceptrevive.errors import ConceptReviveError, expect_number, nearest
+from conceptrevive.models.addresses import match_names, split_columns
+from conceptrevive.models.selection import Layers
 from conceptrevive.unlearning.masks import MaskSet
 
 Entries = Literal["zeroed", "changed", "moved"]
@@ -74,7 +77,7 @@ def masks_between(
     *,
     entries: Entries = "zeroed",
     far: float = FAR,
-    choose: Callable[[dict[str, Place]], dict[str, Place]] = dict,
+    layers: Layers = None,
     revision: str | None = None,
     original_revision: str | None = None,
     variant: str | None = None,
@@ -88,7 +91,7 @@ def masks_between(
             folder, "pocket" or a hub id. One may be the denoiser alone.
         entries: see `entries_between`.
         far: for "moved".
-        choose: gets {layer: place in the unlearned checkpoint}; returns those to compare.
+        layers: to compare, whole, see `Selection.of`; None takes all.
         revision, original_revision: of hub models. variant: of both, see `open_checkpoint`.
 
     Raises:
@@ -104,7 +107,7 @@ def masks_between(
         raise ConceptReviveError(f"far is {far}: it counts standard deviations, above 0")
     new = open_checkpoint(unlearned, revision=revision, variant=variant, components=None)
     old = open_checkpoint(original, revision=original_revision, variant=variant, components=None)
-    pairs = _Pairs.of(new, old, choose(all_layers(new)))
+    pairs = _Pairs.of(new, old, _chosen(new, layers))
     found = _Found({str(each): 0 for each in ENTRIES}, dict(pairs.left_out))
     for name, here, before in pairs.read():
         found.add(name, here, before, entries, far)
@@ -123,6 +126,13 @@ def masks_between(
         found.left_out,
         _vectors(new, old),
     )
+
+
+def _chosen(checkpoint: Checkpoint, layers: Layers) -> dict[str, Place]:
+    if layers is None:
+        return all_layers(checkpoint)
+    places = selected(checkpoint, layers)
+    return {split_columns(n)[0]: replace(place, columns=None) for n, place in places.items()}
 
 
 @dataclass(frozen=True)

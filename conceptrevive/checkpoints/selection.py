@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from conceptrevive.checkpoints.contents import Checkpoint, open_checkpoint
 from conceptrevive.checkpoints.layers import (
     PACKED,
+    Place,
     by_part,
     component_of,
     find_layers,
@@ -66,6 +67,11 @@ def choose_layers(
         raise ConceptReviveError(f"{checkpoint.source}: {layout}") if layout else e from e
     choice.warn()
     return choice
+
+
+def selected(checkpoint: Checkpoint, layers: Layers = None) -> dict[str, Place]:
+    """Where the layers are that `layers` means, of any component."""
+    return find_layers(checkpoint, choose_layers(checkpoint, layers, everywhere=True).layers)
 
 
 def expect_whole(checkpoint: Checkpoint, names: Iterable[str], layers: str | None = None) -> None:

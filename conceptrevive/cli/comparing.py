@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from conceptrevive.cli.options import AsJson, Revision, Variant
+from conceptrevive.cli.options import AsJson, LayersOption, Revision, Variant
 from conceptrevive.cli.output import complain, show, some
 from conceptrevive.cli.places import check_file, holds
-from conceptrevive.cli.positions import matching
 from conceptrevive.errors import ConceptReviveError
 
 WHERE = "conceptrevive masks"
@@ -39,13 +38,7 @@ def run_masks(
             metavar="F", help="standard deviations of the original layer; default: 0.1 (moved)"
         ),
     ] = None,
-    layers: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="end of the layers' names, or with * and ?; default: all matrices",
-        ),
-    ] = None,
+    layers: LayersOption = None,
     as_json: AsJson = False,
     revision: Revision = None,
     original_revision: Annotated[str | None, typer.Option(help="the same, of ORIGINAL")] = None,
@@ -63,7 +56,7 @@ def run_masks(
         unlearned,
         entries=entries,  # type: ignore[arg-type]  # checked there
         far=FAR if far is None else far,
-        choose=lambda places: matching(places, layers),
+        layers=layers,
         revision=revision,
         original_revision=original_revision,
         variant=variant,

@@ -23,6 +23,7 @@ WHERE = "conceptrevive revive"
 def guessed(checkpoint: Checkpoint, share: float, layers: str | None) -> MaskSet:
     """The smallest weights of each row: of the feed-forward outputs, or of other layers."""
     from conceptrevive.checkpoints.layers import each_matrix
+    from conceptrevive.checkpoints.selection import selected
     from conceptrevive.revival.positions import guess_masks
 
     chosen = selected(checkpoint, layers)
@@ -48,6 +49,7 @@ def left_zeros(checkpoint: Checkpoint, layers: str | None) -> MaskSet:
     """The zeros that pruning left in any layer of any component; natural ones are named."""
     from conceptrevive.checkpoints.layers import all_layers, each_matrix
     from conceptrevive.checkpoints.naming import layer_kind
+    from conceptrevive.checkpoints.selection import selected
     from conceptrevive.revival.natural import tell_zeros
 
     chosen = all_layers(checkpoint) if layers is None else selected(checkpoint, layers)
@@ -86,14 +88,6 @@ def _unseen(checkpoint: Checkpoint, layers: Mapping[str, Place]) -> list[str]:
 
     unseen = [f"{n} ({p.entry.dtype})" for n, p in layers.items() if unreadable(p)]
     return unseen + [f"{name} (pickles only)" for name in checkpoint.closed]
-
-
-def selected(checkpoint: Checkpoint, layers: str | None) -> dict[str, Place]:
-    """The layers of any component that a selection takes."""
-    from conceptrevive.checkpoints.layers import find_layers
-    from conceptrevive.checkpoints.selection import choose_layers
-
-    return find_layers(checkpoint, choose_layers(checkpoint, layers, everywhere=True).layers)
 
 
 def _nothing(checkpoint: Checkpoint, report: ZeroReport, unseen: list[str]) -> str:
