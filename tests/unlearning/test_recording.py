@@ -35,7 +35,7 @@ def heard(pipe, name, prompts=PROMPTS, **settings):
         net.get_submodule(name).register_forward_pre_hook(lambda _, z: inputs.append(z[0])),
         net.register_forward_hook(lambda *_: calls.append(1)),
     ]
-    given = dict(tau=2, steps=4, guidance=3.0, seed=0, names=[name], batch_size=4)
+    given = dict(tau=2, steps=4, guidance=3.0, seed=0, layers=[name], batch_size=4)
     try:
         norms = column_norms(pipe, prompts, **given | settings)
     finally:
