@@ -245,11 +245,11 @@ def test_densities_count_layers_without_a_mask(tiny):
 
 
 def test_some_of_the_layers_are_spread_over_the_model(tiny):
-    every = list(all_matrices(tiny))
+    layers = cr.candidate_layers(tiny, "all")
+    every = list(layers)
     assert spread(tiny, None) == spread(tiny, 10**6) == every
     linear, kernels = (
-        [n for n in every if (all_matrices(tiny)[n].weight.ndim > 2) == kernel]
-        for kernel in (False, True)
+        [n for n in every if (layers[n].weight.ndim > 2) == kernel] for kernel in (False, True)
     )
     found = spread(tiny, 2)
     assert set(found) == {kind[i] for kind in (linear, kernels) for i in (0, len(kind) // 2)}
