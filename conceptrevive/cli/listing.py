@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from conceptrevive.cli.options import AsJson
+from conceptrevive.cli.options import AsJson, Revision, Variant
 from conceptrevive.cli.output import show
 from conceptrevive.errors import ConceptReviveError, nearest
 
@@ -110,11 +110,28 @@ LISTS: dict[str, Callable[[], dict[str, object]]] = {
 
 def run_list(
     what: Annotated[str, typer.Argument(metavar="WHAT", help=", ".join(LISTS))],
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL", help="with layers: those of this folder, file or hub id, by kind"
+        ),
+    ] = None,
     as_json: AsJson = False,
+    revision: Revision = None,
+    variant: Variant = None,
 ) -> None:
     """List what there is to choose from, by the names that other commands take."""
     if what not in LISTS:
         raise ConceptReviveError(
             f"nothing is called {what!r}{nearest(what, LISTS)}: list one of {', '.join(LISTS)}"
         )
-    show(LISTS[what](), as_json)
+    if model is None:
+        if given := revision or variant:
+            raise ConceptReviveError(f"{given!r} is of a MODEL: name it after `list layers`")
+        show(LISTS[what](), as_json)
+        return
+    if what != "layers":
+        raise ConceptReviveError(f"{what} are of no MODEL: leave {model!r} out, or list its layers")
+    from conceptrevive.cli.selecting import show_inventory
+
+    show_inventory(model, as_json, revision=revision, variant=variant)

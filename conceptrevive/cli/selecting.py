@@ -1,4 +1,7 @@
-"""`--dry-run`: which layers would be taken, of which shapes, and what is left out and why."""
+"""`--dry-run`: which layers would be taken, of which shapes, and what is left out and why.
+
+`list layers MODEL`: which there are.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,37 @@ def show_meant(model: str, layers: Layers, as_json: bool, **which: str | None) -
 
     choice = choose_layers(open_checkpoint(model, components=None, **which), layers)
     show_layers(choice, as_json)
+
+
+def show_inventory(model: str, as_json: bool, **which: str | None) -> None:
+    """Say which layers a checkpoint has, of which shapes, and which presets take them.
+
+    Args:
+        which: revision, variant, see `open_checkpoint`.
+    """
+    from conceptrevive.checkpoints.contents import open_checkpoint
+    from conceptrevive.checkpoints.selection import inventory
+    from conceptrevive.models.presets import PRESETS
+
+    checkpoint = open_checkpoint(model, components=None, **which)
+    there = inventory(checkpoint)
+    if not there:
+        raise ConceptReviveError(
+            f"{checkpoint.source} has no layer with a matrix: give a model's weights"
+        )
+    kinds = list(_kinds(there))
+    for kind in kinds:
+        of = kind.pop("of")
+        kind["presets"] = [n for n, preset in PRESETS.items() if preset.takes(of)]
+    result: dict[str, Any] = {"model": str(checkpoint.source), "layers": len(there)}
+    if checkpoint.closed:
+        result["not_read"] = [f"{name} (pickles only)" for name in checkpoint.closed]
+    if as_json:
+        show(result | {"kinds": kinds}, True)
+        return
+    show(result, False)
+    lines = [_line(kind) + (f"  {', '.join(kind['presets'])}").rstrip() for kind in kinds]
+    say("\n".join(lines), sys.stdout)
 
 
 def dry_run_masks(checkpoint: Checkpoint, masks: MaskSet, partial: bool, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from conceptrevive.cli.listing import LISTS
 from conceptrevive.concepts.styles import styles_of
 from conceptrevive.revival.defaults import SOLVERS
 from conceptrevive.unlearning.defaults import METHODS
+from tests.checkpoints.small import pipeline
 
 
 def listed(capsys, *argv):
@@ -61,3 +62,31 @@ def test_unknown_kinds_get_the_nearest(capsys):
 
 def test_extensions_can_be_listed():
     assert set(extensions.OPTIONS) == set(get_args(extensions.Kind))
+
+
+def test_layers_of_a_model_are_listed_by_kind(capsys, tmp_path):
+    folder = pipeline(tmp_path / "p")
+    told = listed(capsys, "layers", str(folder))
+    kinds = {kind["name"]: kind for kind in told["kinds"]}
+    assert told["layers"] == sum(kind["count"] for kind in kinds.values()) == 14
+    second = kinds["unet/down_blocks.*.attentions.*.transformer_blocks.*.ff.net.2"]
+    assert (second["count"], second["shapes"]) == (2, [[32, 64]])
+    assert second["presets"] == ["feed-forward", "linear", "all"]
+    kernel = kinds["unet/down_blocks.*.resnets.*.conv1"]
+    assert kernel["shapes"] == [[16, 8, 3, 3]] and kernel["presets"] == ["convolutions", "all"]
+    assert any(
+        n.startswith("text_encoder/") and k["presets"] == ["text-mlp"] for n, k in kinds.items()
+    )
+    assert main(["list", "layers", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "32 × 64  feed-forward, linear, all" in shown and "16 × 8 × 3 × 3  convolutions" in shown
+
+
+def test_what_has_no_model_is_told(capsys):
+    for argv, message in {
+        ("styles", "pocket"): "styles are of no MODEL: leave 'pocket' out, or list its layers",
+        ("layers", "--variant", "fp16"): "'fp16' is of a MODEL: name it after `list layers`",
+        ("layers", "./nowhere"): "no folder './nowhere' here",
+    }.items():
+        assert main(["list", *argv]) == 2
+        assert message in capsys.readouterr().err
