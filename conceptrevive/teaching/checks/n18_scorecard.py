@@ -30,7 +30,7 @@ def any_decided(answer: Any) -> Verdict:
 
 def _tail(up: int, down: int) -> float:
     n, least = up + down, min(up, down)
-    return sum(comb(n, k) for k in range(least + 1)) / 2**n
+    return sum(comb(n, k) for k in range(least + 1)) / 2.0**n
 
 
 @exercise(
