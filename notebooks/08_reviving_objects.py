@@ -146,7 +146,7 @@ explore(
 #
 # Is rounding too rough, perhaps, and kills the star that it brings back? The {term}`control` says no: the original draws
 # all its stars at 2 bits. Nine in ten of these weights can go, if they are the small ones; one in ten is enough to
-# erase a star, if they are the {term}`skilled <skilled neuron>` ones. Rounding is harmless, and useless.
+# erase a star, if they are the {term}`skilled <skilled neuron>` ones. To the star rounding is harmless, and useless.
 #
 # What would a grid do that has no zero? Shift the levels by half a step, to $\pm\tfrac12 s_i, \pm\tfrac32 s_i, \dots$, and
 # every pruned entry becomes $+\tfrac12 s_i$ (or $-\tfrac12 s_i$, by a coin).
@@ -240,8 +240,8 @@ late.corrwith(rates["revived"], method="spearman").round(2)
 # %% [markdown]
 # Hardly: the share is nearly the same for all. With twelve objects a rank correlation has to reach about 0.58 to be told
 # from zero. The first does not. The second is the {term}`oracle` that knows every kept sign: where even exact
-# signs draw an object less often, guessed ones do too. So what differs is less the guessing than how much an object
-# suffers from the zeros and sizes that stay wrong.
+# signs draw an object less often, guessed ones do too. So the difference seems to lie less in the guessing than in how
+# much an object suffers from the zeros and sizes that stay wrong.
 #
 # ## All rules, all K
 #
