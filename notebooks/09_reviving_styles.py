@@ -343,7 +343,7 @@ def table_two(study):
 table_two(study).round(2)
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-reviving-styles-table", "caption": "Four measures of Table 2, minus the pruned model's, over five styles, with 95 % intervals: paired over pictures, over prompts for similarity, by the jackknife for FID."}, "image": {"alt": "Four panels with four rows each: the original, weights rounded to 4 bits, neuron average, neuron max. The original is far from zero in the first three and below it in FID. Neuron max is above zero in style, a little below in similarity; neuron average is below zero in FID only."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-reviving-styles-table", "caption": "Four measures of Table 2, minus the pruned model's, over five styles, with 95 % intervals: paired over pictures, over prompts for similarity, by the jackknife for FID."}, "image": {"alt": "Four panels with four rows each: the original, weights rounded to 4 bits, neuron average, neuron max. The original is far from zero in the first three and below it in FID. Neuron max is above zero in style, a little below in similarity; neuron average is below zero in FID only, rounding above it."}}
 def measured(study, row):
     """Four differences from the pruned model, each with its interval."""
     for name, kind in (("style", "erased"), ("CLIP score", "clip_score")):
