@@ -158,11 +158,11 @@ def smallest(weights, masks):
 
 
 # %%
-SIGMAS = (0.1, 0.25, 1.0, 2.0)
+SIGMAS = (0.1, 0.25, 1.0, 8.0)
 hide = partial(cr.obfuscate, original, masks, seed=RANDOM_SEED)
 hidden = {sigma: hide(sigma=sigma) for sigma in SIGMAS}
 hidden[0.0] = pruned
-DRAWN = (0.0, 0.25, 1.0, 2.0)
+DRAWN = (0.0, 0.25, 1.0, 8.0)
 seen = {s: sides(pipe, candle, hidden[s]) for s in DRAWN}
 
 guesses = {s: smallest(hidden[s], masks) for s in SIGMAS}
@@ -183,7 +183,7 @@ slider_pictures(
     control="σ_M",
 )
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-gaussian-obfuscation-live", "caption": "The same, counted: eight candles and eight other pictures for each size of the noise, with 95 % Wilson intervals."}, "image": {"alt": "Three series over the size of the noise from zeros to 2 sigma_U: candles without an attack, candles after the attack at guessed places, and other things that are still drawn. The intervals are wide."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-gaussian-obfuscation-live", "caption": "The same, counted: eight candles and eight other pictures for each size of the noise, with 95 % Wilson intervals."}, "image": {"alt": "Three series over the size of the noise from zeros to 8 sigma_U: candles without an attack, candles after the attack at guessed places, and other things that are still drawn. Other things are at the top but for the largest noise; the candles are low everywhere. The intervals are wide."}}
 series = {
     "other things": ("retained", {s: seen[s][3] for s in NAMES}),
     "candles": ("obfuscated", {s: seen[s][2] for s in NAMES}),
@@ -206,9 +206,10 @@ plt.show()
 
 # %% [markdown]
 # {numref}`fig-gaussian-obfuscation-pictures` shows what {numref}`fig-gaussian-obfuscation-live` counts. With noise as
-# with zeros hardly a candle is seen, and other things are drawn as before, with noise twice as large as the weights
-# too. The attack, which brings a few candles back from zeros, has little to show for its guesses. It looks as if the
-# defence cost nothing. Eight pictures carry no more than that; the intervals are wide.
+# with zeros hardly a candle is seen, and up to noise of the weights' own size other things are drawn as before. The
+# attack, which brings a few candles back from zeros, has little to show for its guesses. It looks as if a defence of
+# moderate size cost nothing; at $8 \sigma_U$ nothing is left that could be called a model. Eight pictures carry no more
+# than that; the intervals are wide.
 #
 # ## What the attacker sees
 #
@@ -458,9 +459,9 @@ pd.DataFrame.from_dict(rows, orient="index", columns=heads).round(2)
 
 # %% [markdown]
 # Pruning takes large weights, $r$ is nearly 2, and so noise of a quarter of $\sigma_U$ adds next to nothing to what the
-# zeros had done. At $s = 1$ it adds a third. Only beyond $r$ does the noise disturb more than pruning itself. How much
-# disturbance a picture stands is another question, which no formula here answers; the eight of
-# {numref}`fig-gaussian-obfuscation-live` stood what they were given.
+# zeros had done. At $s = 1$ it adds a third. Only beyond $r$ does the noise disturb more than pruning itself, and at
+# $s = 8$ twenty times as much. How much of that a picture stands is another question, which no formula here answers: in
+# {numref}`fig-gaussian-obfuscation-live` other things stood the third, and not the twenty.
 #
 # ### One size for all layers?
 #
@@ -568,8 +569,8 @@ if study is not None:
 #   of the smallest weights rise by at most its inverse, and the AUC is $\frac{2}{\pi} \arctan(\sigma_U / \sigma_M)$.
 # - At guessed places the attack finds less, and harms what was never pruned.
 # - Where the places are known the noise changes nothing, bit by bit. A seed is a place to know them from.
-# - Noise much smaller than the pruned weights costs little more than pruning did; as large as they are, it doubles the
-#   disturbance.
+# - Noise much smaller than the pruned weights adds little to the disturbance that pruning made; as large as they are,
+#   it doubles it. Far larger noise destroys the model.
 #
 # Hiding is not healing: what was pruned is still written in the survivors.
 
