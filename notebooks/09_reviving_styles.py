@@ -225,7 +225,7 @@ pd.DataFrame.from_dict(rows, orient="index", columns=heads).round(2)
 # :::
 
 
-# %%
+# %% tags=["hide-input"]
 COUNTS = (24, 48, 96, 192, 384, 768)
 
 
@@ -262,8 +262,8 @@ def of_nothing(features, seed=RANDOM_SEED):
 explore(
     of_nothing,
     "Dots fall from left to right towards a dashed line at zero",
-    values={"features": [2, 24, 192]},
-    live={"features": [2, 8, 24, 64, 192]},
+    values={"features": [192, 24, 2]},
+    live={"features": [192, 64, 24, 8, 2]},
 )
 
 # %% [markdown]
@@ -286,7 +286,7 @@ explore(
 # features share most of their noise and differ in nothing on average: 95 % of the intervals should hold 0.
 
 
-# %%
+# %% tags=["hide-input"]
 def jackknife(one, other, reference, groups=12):
     """How much further `one` is than `other`, and its standard error."""
 
@@ -440,7 +440,7 @@ pd.concat(
 # :::
 
 
-# %%
+# %% tags=["hide-input"]
 def mixed(original, completions, keep, signs, sizes):
     """Pruned weights, filled by three rules."""
     out = {}
