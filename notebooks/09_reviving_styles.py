@@ -101,9 +101,9 @@ for name, (value, (low, high)) in rows.items():
     print(f"{name:<22} {value:+.2f} [{low:+.2f}, {high:+.2f}]{mark}")
 
 # %% [markdown]
-# In {numref}`fig-reviving-styles-control` the coins do for pixel art what the attack does. Whatever moved there, it was
-# not the knowledge in the signs; filling the holes with anything of that size is enough. So there are three cases,
-# and in none of them did the attack do more than its control:
+# In {numref}`fig-reviving-styles-control` the coins do for pixel art what the attack does. What moved there need
+# not be the knowledge in the signs; filling the holes with anything of that size is enough. So there are three cases,
+# and in none of them do the intervals tell the attack from its control:
 #
 # - **hardly erased**: pixel art, pointillism. There is little to bring back.
 # - **erased in part**: sepia. No difference is told from zero.
@@ -242,7 +242,7 @@ def short(values):
     return np.format_float_positional(np.mean(values), **how)
 
 
-# %% mystnb={"figure": {"name": "fig-reviving-styles-bias", "caption": "Fréchet distance of two sets from the same standard normal distribution: ten pairs for each number of pictures. The truth is 0 everywhere. Move the slider to change the number of features."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-reviving-styles-bias", "caption": "Fréchet distance of two sets from the same standard normal distribution: ten pairs for each number of pictures. The truth is 0 everywhere. Move the slider to change the number of features."}}
 def of_nothing(features, seed=RANDOM_SEED):
     rng = torch.Generator().manual_seed(seed)
     fig, ax = plt.subplots()
