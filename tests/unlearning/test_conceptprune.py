@@ -50,7 +50,11 @@ def reference_norms(pipe, prompts) -> list[dict[str, np.ndarray]]:
             max_length=pipe.tokenizer.model_max_length,
             truncation=True,
         )
-        return text(torch.tensor([ids.input_ids]))[0]
+        torch.set_default_dtype(torch.float64)  # in which older transformers make the causal mask
+        try:
+            return text(torch.tensor([ids.input_ids]))[0]
+        finally:
+            torch.set_default_dtype(torch.float32)
 
     hooks = []
     for name, module in unet.named_modules():
