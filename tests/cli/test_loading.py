@@ -1,0 +1,77 @@
+"""The options of loading and drawing reach the model, and bad ones end before it is loaded."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from conceptrevive.cli import main
+from conceptrevive.cli.loading import Loading, load
+from conceptrevive.models.adapters.choosing import adapter_of
+from conceptrevive.models.calling import latent_size
+from tests.families import folder
+from tests.models.whispered import Whispered
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def concept(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("name: own\ntarget_prompts: [a cat]\nbase_prompts: [a park]\n")
+    return str(path)
+
+
+def test_the_options_reach_the_pipeline(concept, tmp_path):
+    model, other = folder("sd2"), tmp_path / "other"
+    shutil.copytree(model / "unet", other)
+    file = other / "diffusion_pytorch_model.safetensors"
+    weights = {k: v + 1 for k, v in load_file(file).items()}
+    file.unlink()  # a link into the cache
+    save_file(weights, file)
+    options = Loading(
+        device="cpu",
+        dtype="bfloat16",
+        unet=str(other),
+        adapter="tests.models.whispered:Whispered",
+        size="16x48",
+    )
+    chosen, pipe = load("tiny/sd2", concept, None, options, single=True)
+    assert chosen.name == "own"
+    weight = pipe.unet.conv_in.weight
+    assert torch.equal(weight, weights["conv_in.weight"].bfloat16()), "what is asked for goes first"
+    assert adapter_of(pipe) == Whispered(size=(16, 48)) and latent_size(pipe) == (8, 24)
+    _, plain = load(str(model), concept, None, Loading(device="cpu", size="48"), single=True)
+    assert latent_size(plain) == (24, 24) and plain.unet.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--size", "big", "--size is 'big': give pixels, as 512, or height and width, as 512x768"),
+        ("--size", "8x8x8", "--size is '8x8x8': give pixels"),
+        (
+            "--adapter",
+            "FluxPipelin",
+            "adapter 'FluxPipelin' is unknown (did you mean",
+        ),
+        ("--adapter", "json:dumps", "adapter 'json:dumps' is no subclass of conceptrevive.Adapter"),
+        ("--dtype", "float8", "'float8' is not one of 'float32', 'bfloat16', 'float16'"),
+        ("--steps", "0", "0 is not in the range x>=1"),
+        ("--batch-size", "0", "0 is not in the range x>=1"),
+    ],
+    ids=lambda v: v if v.startswith("--") else "",
+)
+def test_bad_options(concept, capsys, monkeypatch, option, value, message):
+    monkeypatch.setattr("conceptrevive.models.pipeline.load_pipeline", None)  # never reached
+    argv = ["evaluate", "pocket", "--concept", concept, option, value]
+    try:
+        code = main(argv)
+    except SystemExit as e:
+        code = e.code
+    said = capsys.readouterr()
+    assert code == 2 and said.out == ""
+    assert message in said.err
