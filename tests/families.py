@@ -57,6 +57,10 @@ def _save(name: str, files: Path) -> None:
             _save_judge(files)
         else:
             build(name).save_pretrained(files, safe_serialization=True)
+            (files / "README.md").write_text("---\nlibrary_name: diffusers\n---\n")
+        if name == "dit":  # the hub's says its classes, and `save_pretrained` forgets them
+            index = json.loads((files / "model_index.json").read_text())
+            (files / "model_index.json").write_text(json.dumps(index | {"id2label": CLASSES}))
 
 
 def _as_in_the_hub(files: Path, repository: Path) -> None:
@@ -658,6 +662,13 @@ def deepfloyd() -> Any:
     )
 
 
+CLASSES = {i: f"thing {i}" for i in range(1000)} | {
+    207: "golden retriever",
+    281: "tabby, tabby cat",
+    497: "church, church building",
+}
+
+
 def dit() -> Any:
     """DiT, which is told a class and no prompt; its pipeline knows ImageNet's thousand."""
     import diffusers as D
@@ -671,9 +682,7 @@ def dit() -> Any:
         in_channels=4,
         out_channels=8,
     )
-    names = {207: "golden retriever", 281: "tabby, tabby cat", 497: "church, church building"}
-    named = {i: names.get(i, f"thing {i}") for i in range(1000)}
-    return D.DiTPipeline(transformer=net, vae=vae(), scheduler=ddim(), id2label=named)
+    return D.DiTPipeline(transformer=net, vae=vae(), scheduler=ddim(), id2label=CLASSES)
 
 
 def auraflow() -> Any:

@@ -67,13 +67,18 @@ def test_what_is_not_finite_is_told_without_an_image_processor():
         cr.generate(pipe, ["tabby"], **FEW)
 
 
-def test_a_class_that_the_prompt_does_not_name():
-    with pytest.raises(
-        cr.ConceptReviveError,
-        match=r"DiTPipeline draws classes, and the prompt 'tabbi' names none of its 1002 "
-        r"\(did you mean 'tabby'\?\): write a class's name into it",
-    ):
-        cr.generate(build("dit"), ["tabbi"], **FEW)
+def test_classes_by_name_and_by_number():
+    pipe = build("dit")
+    named = cr.generate(pipe, ["the Tabby cat of a king", "tabby", ""], seed=[1, 1, 2], **FEW)
+    same = cr.generate(pipe, ["281", "281", ""], seed=[1, 1, 2], **FEW)
+    assert [i.tobytes() for i in named] == [i.tobytes() for i in same]
+    for prompt in ("tabbi", "1000"):
+        with pytest.raises(
+            cr.ConceptReviveError,
+            match=rf"DiTPipeline draws classes, and the prompt '{prompt}' names none of its 1002"
+            ".*: write a class's name into it, or give a number below 1000",
+        ):
+            cr.generate(pipe, [prompt], **FEW)
 
 
 def test_sizes(tiny):

@@ -85,7 +85,10 @@ class Kandinsky22(Unprocessed):
 
 
 class DiT(Unprocessed):
-    """DiT is told classes: those whose names are in the prompts; an empty prompt is no class."""
+    """DiT is told classes: those whose names are in the prompts; an empty prompt is no class.
+
+    A prompt may be a class's number too, as it has to be where the model says no names.
+    """
 
     text = ()
     centred = False
@@ -110,8 +113,11 @@ class DiT(Unprocessed):
 
     def _class(self, model: Any, prompt: str) -> int:
         """The class whose name, the longest of those that are in the prompt, is meant."""
+        classes = int(config_of(model).num_embeds_ada_norm)
         if not prompt.strip():
-            return int(config_of(model).num_embeds_ada_norm)
+            return classes
+        if prompt.strip().isdecimal() and int(prompt) < classes:
+            return int(prompt)
         found = [
             name
             for name in model.labels
@@ -121,6 +127,6 @@ class DiT(Unprocessed):
             raise ConceptReviveError(
                 f"{type(model).__name__} draws classes, and the prompt {prompt!r} names none of "
                 f"its {len(model.labels)}{nearest(prompt, model.labels)}: write a class's name "
-                "into it"
+                f"into it, or give a number below {classes}"
             )
         return int(model.labels[max(found, key=len)])
