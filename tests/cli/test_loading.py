@@ -59,9 +59,9 @@ def test_the_options_reach_the_pipeline(concept, tmp_path):
             "adapter 'FluxPipelin' is unknown (did you mean",
         ),
         ("--adapter", "json:dumps", "adapter 'json:dumps' is no subclass of conceptrevive.Adapter"),
-        ("--dtype", "float8", "'float8' is not one of 'float32', 'bfloat16', 'float16'"),
-        ("--steps", "0", "0 is not in the range x>=1"),
-        ("--batch-size", "0", "0 is not in the range x>=1"),
+        ("--dtype", "float8", "Invalid value for '--dtype'"),
+        ("--steps", "0", "Input should be greater than or equal to 1"),
+        ("--batch-size", "0", "Input should be greater than or equal to 1"),
     ],
     ids=lambda v: v if v.startswith("--") else "",
 )
