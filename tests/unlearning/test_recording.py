@@ -10,6 +10,7 @@ from diffusers import HeunDiscreteScheduler
 
 import conceptrevive as cr
 from conceptrevive.models.adapters.choosing import adapter_of, choose_adapter
+from conceptrevive.models.adapters.families import Chroma
 from conceptrevive.models.calling import latent_size
 from conceptrevive.models.layers import denoiser
 from conceptrevive.unlearning.padding import TextTokens, real_tokens
@@ -89,7 +90,7 @@ def test_a_second_pass_that_the_adapter_does_not_know_of():
         heard(pipe, "transformer_blocks.0.ff.net.2")
 
 
-class Undeclared(type(adapter_of(build("chroma")))):
+class Undeclared(Chroma):
     def layout(self, model, guidance):
         return (("prompt",),)
 
