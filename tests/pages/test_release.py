@@ -31,8 +31,9 @@ def test_the_citation_is_of_this_version_and_this_paper():
 def test_the_oldest_versions_are_those_that_the_project_allows():
     lines = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
     oldest = dict(line.split("==") for line in lines if not line.startswith("#"))
-    floors = dict(d.split(">=") for d in PROJECT["dependencies"])
-    assert set(oldest) == {"diffusers", "torch", "transformers"}
+    lora = PROJECT["optional-dependencies"]["lora"]
+    floors = dict(d.split(">=") for d in [*PROJECT["dependencies"], *lora])
+    assert set(oldest) == {"diffusers", "peft", "torch", "transformers"}
     assert all(version.removesuffix(".0") == floors[name] for name, version in oldest.items())
 
 
