@@ -246,9 +246,10 @@ late.corrwith(rates["revived"], method="spearman").round(2)
 # ## All rules, all K
 #
 # The experiment `objects` has every row of the paper's Tables 1, 3 and 8–10: rounding to 2, 3, 4 and 8 bits; neuron
-# *sample*, *average* and *max* at ten $K$ each; and the completed values as they are: 37 rows for each of twelve objects,
-# which take a laptop hours. Where that result is not at hand, the next cell says by which command it is made, and the
-# cells that need it show nothing. First the rows of Table 1.
+# *sample*, *average* and *max* at ten $K$ each; and the completed values as they are. That is 37 rows for each of twelve
+# objects, hours on a laptop. The cells below show Table 1, then which rows can be told apart, then $K$ against the rule.
+# Where the result is not at hand, the first says by which command it is made, and the others stay empty. *Retained* are
+# pictures of other objects, all of them over the twelve: a revival that ruined them would be no revival.
 
 # %% tags=["hide-input"]
 try:
@@ -305,11 +306,6 @@ if study:
     print("RETAINED")
     pairs = [("pruned", "original"), (MAX, "original"), (MAX, "pruned")]
     compared(study, [*pairs, ("quantised 2 bits", "original")], "retained")
-
-# %% [markdown]
-# *Retained* are pictures of the other objects, all of them over the twelve: a revival that ruined them would be no
-# revival. Now $K$ against the rule, as gains over the pruned model.
-
 
 # %% tags=["hide-input"]
 TENTHS = [k / 10 for k in range(1, 11)]
