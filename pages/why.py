@@ -18,8 +18,10 @@ NOTHING = SPARED + ", so there is next to nothing to bring back."
 STYLES = (
     "Two of the five styles, pixel art and pointillism, outlast the pruning, so that there is "
     "little to bring back. Of the other three, sketch and stained glass do not come back, and not "
-    "for want of signs: with the exact signs and neuron max the judge sees a sketch in 0.22 of 50 "
-    "pictures and stained glass in none (sepia: 0.66; the table of the phenomenon)."
+    "for want of signs: with the exact signs where K = 0.6 keeps one, and neuron max, the judge "
+    "sees a sketch in 0.22 of 50 pictures and stained glass in none (sepia: 0.66; the table of "
+    "the phenomenon). What keeps stained glass away are the places that stay zero (chapter "
+    "*Reviving styles*)."
 )
 
 WHY: dict[tuple[str, Verdict], str] = {
