@@ -18,6 +18,7 @@ from conceptrevive.checkpoints.contents import Checkpoint
 from conceptrevive.checkpoints.dtypes import BITS
 from conceptrevive.checkpoints.formats import AGAIN, CONVERT
 from conceptrevive.checkpoints.headers import Entry, Header, quoted
+from conceptrevive.checkpoints.ldm import diffusers_names
 from conceptrevive.checkpoints.naming import layout_remedy
 from conceptrevive.checkpoints.tensors import read_tensor
 from conceptrevive.errors import ConceptReviveError
@@ -27,6 +28,7 @@ from conceptrevive.models.addresses import (
     Columns,
     match_names,
     split_columns,
+    split_component,
 )
 from conceptrevive.models.variants import is_shard
 from conceptrevive.models.weights import Weights
@@ -59,14 +61,14 @@ def find_layers(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, Place
         ConceptReviveError: a name that is not there, in two files, or given in both forms.
     """
     out: dict[str, Place] = {}
-    for prefix, given in by_part(checkpoint, names).items():
-        there = modules_of(checkpoint.parts.get(prefix, []))
-        parts = {n: split_columns(n.removeprefix(component_of(checkpoint, n))) for n in given}
-        called = {n: name.removesuffix(WEIGHT) for n, (name, _) in parts.items()}
-        times = Counter((called[n], parts[n][1]) for n in given)
+    for part, given in by_part(checkpoint, names):
+        there = part.modules
+        split = {n: split_columns(own) for n, own in given.items()}
+        called = {n: name.removesuffix(WEIGHT) for n, (name, _) in split.items()}
+        times = Counter((called[n], split[n][1]) for n in given)
         if twice := [n for (n, _), count in times.items() if count > 1]:
             raise ConceptReviveError(
-                f"{prefix}{twice[0]} is named twice, with {WEIGHT!r} at its end and without: "
+                f"{part.prefix}{twice[0]} is named twice, with {WEIGHT!r} at its end and without: "
                 "name each layer once"
             )
         match = match_names(called.values(), there)
@@ -75,16 +77,16 @@ def find_layers(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, Place
         order = {module: i for i, module in enumerate(there)}
         for name in sorted(given, key=lambda n: order[match[called[n]]]):
             place = only(checkpoint, there[match[called[name]]])
-            out[name] = replace(place, columns=parts[name][1])
+            out[name] = replace(place, columns=split[name][1])
     return out
 
 
 def all_layers(checkpoint: Checkpoint) -> dict[str, Place]:
     """{name: where it is} of every tensor of two or more axes, of every part opened."""
     return {
-        f"{prefix}{name}": only(checkpoint, places)
-        for prefix, headers in checkpoint.parts.items()
-        for name, places in modules_of(headers).items()
+        f"{part.prefix}{name}": only(checkpoint, places)
+        for part in parts_of(checkpoint)
+        for name, places in part.modules.items()
         if len(places[0].entry.shape) > 1 and places[0].entry.numel
     }
 
@@ -152,33 +154,66 @@ def read_layers(places: Mapping[str, Place]) -> Weights:
     return {name: read_layer(place) for name, place in places.items()}
 
 
-def by_part(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, list[str]]:
-    """{key of `checkpoint.parts`: names}; the denoiser's may have its component before them."""
-    out: dict[str, list[str]] = {}
-    for name in names:
-        component = component_of(checkpoint, name)
-        is_main = component.removesuffix("/") in DENOISERS
-        out.setdefault("" if is_main else component, []).append(name)
-    return out
+@dataclass(frozen=True)
+class Part:
+    """Layers that are of one component, or of none.
 
-
-def component_of(checkpoint: Checkpoint, name: str) -> str:
-    """What stands for the component in a name, as "unet/"; none in what is no pipeline.
-
-    There a "/" is part of a layer's own name, but after the word for a denoiser.
+    Attributes:
+        prefix: what stands before their names, as "text_encoder/"; empty for the denoiser's.
+        component: its name, the denoiser's too; empty in a file of one network.
+        denoises: whether the component is the denoiser, or all there is.
+        modules: {module: where its weight stands}, in the order of the files; twice is an error if
+            it is wanted.
     """
-    component, slash, _ = name.partition("/")
-    stands = slash and (checkpoint.is_pipeline or component in DENOISERS)
-    return f"{component}/" if stands else ""
+
+    prefix: str
+    component: str
+    denoises: bool
+    modules: dict[str, list[Place]]
 
 
-def modules_of(headers: Iterable[Header]) -> dict[str, list[Place]]:
-    """{module: where its weight stands}, in the order of the files; twice is an error if wanted."""
-    out: dict[str, list[Place]] = {}
-    for header in headers:
-        for key, entry in header.entries.items():
-            out.setdefault(key.removesuffix(WEIGHT), []).append(Place(header, entry))
-    return out
+def parts_of(checkpoint: Checkpoint) -> list[Part]:
+    """What a checkpoint's files hold, under the names that diffusers gives it."""
+    out: dict[tuple[str, bool], dict[str, list[Place]]] = {}
+    main = checkpoint.denoiser
+    for prefix, headers in checkpoint.parts.items():
+        renamed = {} if prefix else diffusers_names([k for h in headers for k in h.entries])
+        out.setdefault((prefix, not prefix), {})
+        main = main or ("unet" if renamed else "")
+        for header in headers:
+            for key, entry in header.entries.items():
+                component, name = split_component(renamed[key]) if key in renamed else ("", key)
+                part = (f"{component}/" if component else prefix), not prefix and not component
+                denoises = part[1] and (not renamed or key in renamed)
+                there = out.setdefault((part[0], denoises), {})
+                there.setdefault(name.removesuffix(WEIGHT), []).append(Place(header, entry))
+    return [
+        Part(prefix, main if denoises else prefix.removesuffix("/"), denoises, modules)
+        for (prefix, denoises), modules in out.items()
+    ]
+
+
+def by_part(checkpoint: Checkpoint, names: Iterable[str]) -> list[tuple[Part, dict[str, str]]]:
+    """(part, {name: the same within it}) of every part of which there are names.
+
+    The denoiser's names may have its component before them. In what is no pipeline any other "/" is
+    part of a layer's own name.
+    """
+    parts: dict[str, Part] = {}
+    for part in parts_of(checkpoint):
+        before = parts.get(part.prefix, part)
+        parts[part.prefix] = replace(before, modules=before.modules | part.modules)
+    out: dict[str, dict[str, str]] = {}
+    for name in names:
+        component, slash, layer = name.partition("/")
+        prefix = f"{component}/"
+        is_main = component in DENOISERS
+        if slash and (is_main or checkpoint.is_pipeline or prefix in parts):
+            out.setdefault("" if is_main else prefix, {})[name] = layer
+        else:
+            out.setdefault("", {})[name] = name
+    nothing = Part("", "", False, {})
+    return [(parts.get(p, replace(nothing, prefix=p)), own) for p, own in out.items()]
 
 
 def only(checkpoint: Checkpoint, places: list[Place]) -> Place:

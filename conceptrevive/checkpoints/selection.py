@@ -11,9 +11,8 @@ from conceptrevive.checkpoints.layers import (
     PACKED,
     Place,
     by_part,
-    component_of,
     find_layers,
-    modules_of,
+    parts_of,
     read_layers,
 )
 from conceptrevive.checkpoints.naming import layer_kind, layout_remedy
@@ -38,16 +37,15 @@ def inventory(checkpoint: Checkpoint, tables: bool = False) -> list[Layer]:
         tables: also what is no layer's weight: embeddings, buffers.
     """
     out = []
-    for prefix, headers in checkpoint.parts.items():
-        component = prefix.removesuffix("/") or checkpoint.denoiser
-        for name, places in modules_of(headers).items():
+    for part in parts_of(checkpoint):
+        for name, places in part.modules.items():
             entry = places[0].entry
             if len(entry.shape) < 2 or not entry.numel:
                 continue
             is_weight = any(word in entry.name for word in PACKED) and not _TABLES.search(name)
             if tables or is_weight:
                 kind: Kind = "linear" if len(entry.shape) == 2 else "convolution"
-                out.append(Layer(component, name, kind, entry.shape, denoises=not prefix))
+                out.append(Layer(part.component, name, kind, entry.shape, part.denoises))
     return out
 
 
@@ -91,20 +89,18 @@ def expect_whole(checkpoint: Checkpoint, names: Iterable[str], layers: str | Non
         left_out = [n for n, place in expected.items() if place.identity not in given]
         _refuse_partial(checkpoint, left_out, len(expected))
         return
-    for prefix, given_names in by_part(checkpoint, names).items():
-        modules = modules_of(checkpoint.parts[prefix])
-        own = [n.removeprefix(component_of(checkpoint, n)) for n in given_names]
-        called = [split_columns(n)[0].removesuffix(WEIGHT) for n in own]
-        named = set(match_names(called, modules).values())
+    for part, given_names in by_part(checkpoint, names):
+        called = [split_columns(n)[0].removesuffix(WEIGHT) for n in given_names.values()]
+        named = set(match_names(called, part.modules).values())
         kinds = {layer_kind(n) for n in named}
         has_outputs = any(second_of(n, DENOISING) for n in named)
         whole = [
             n
-            for n, (place, *_) in modules.items()
+            for n, (place, *_) in part.modules.items()
             if len(place.entry.shape) > 1
             and (layer_kind(n) in kinds or (has_outputs and second_of(n, DENOISING)))
         ]
-        left_out = [f"{prefix}{n}" for n in whole if n not in named]
+        left_out = [f"{part.prefix}{n}" for n in whole if n not in named]
         _refuse_partial(checkpoint, left_out, len(whole))
 
 

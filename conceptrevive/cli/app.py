@@ -10,7 +10,15 @@ from typing import Annotated
 
 import typer
 
-from conceptrevive.cli import auditing, comparing, editing, listing, measuring, reproducing
+from conceptrevive.cli import (
+    auditing,
+    comparing,
+    demonstrating,
+    editing,
+    listing,
+    measuring,
+    reproducing,
+)
 from conceptrevive.cli.handler import FAILED, TERMINATED, exit_code, guarded
 from conceptrevive.cli.output import complain, say
 from conceptrevive.version import version
@@ -18,7 +26,7 @@ from conceptrevive.version import version
 NAME = "conceptrevive"
 
 COMMANDS: dict[str, Callable[..., object]] = {
-    "demo": measuring.run_demo,
+    "demo": demonstrating.run_demo,
     "locate": measuring.run_locate,
     "masks": comparing.run_masks,
     "prune": editing.run_prune,

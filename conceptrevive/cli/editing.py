@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,14 +23,13 @@ from conceptrevive.cli.options import (
 from conceptrevive.cli.output import complain, show
 from conceptrevive.cli.places import check_new
 from conceptrevive.cli.selecting import dry_run_masks
+from conceptrevive.cli.writing import opened, written
 from conceptrevive.defence.defaults import DEFENCE, SIGMA
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.revival.defaults import MAGNITUDE, MAGNITUDES, SOLVER, TOP_K, Solver
 
 if TYPE_CHECKING:
-    from conceptrevive.checkpoints.contents import Checkpoint
     from conceptrevive.models.weights import Weights
-    from conceptrevive.unlearning.masks import MaskSet
 
 
 def run_prune(
@@ -57,11 +55,11 @@ def run_prune(
         "pruned": located.count,
         "pruned_fraction": located.fraction,
     }
-    checkpoint = _open(model, revision, variant, located)
+    checkpoint = opened(model, revision, variant, None if located.layers else located)
     if dry_run:
         dry_run_masks(checkpoint, located, partial, as_json)
         return
-    show(_write(checkpoint, out, lambda w: prune(w, located), note, located, partial), as_json)
+    show(written(checkpoint, out, lambda w: prune(w, located), note, located, partial), as_json)
 
 
 def run_revive(
@@ -121,12 +119,12 @@ def run_revive(
     if masks is not None:
         where = MaskSet.load(masks)
         check_not_empty(where)
-        checkpoint = _open(model, revision, variant, where)
+        checkpoint = opened(model, revision, variant, None if where.layers else where)
     elif guess is not None:
-        checkpoint = _open(model, revision, variant, () if layers is None else None)
+        checkpoint = opened(model, revision, variant, () if layers is None else None)
         where = guessed(checkpoint, guess, layers)
     else:
-        checkpoint = _open(model, revision, variant, None)
+        checkpoint = opened(model, revision, variant, None)
         where = left_zeros(checkpoint, layers)
     if dry_run:
         dry_run_masks(checkpoint, where, partial or masks is None, as_json)
@@ -140,7 +138,7 @@ def run_revive(
         kept = {n: weights[n] for n in known}
         return revive(kept, known, solver=solver, top_k=top_k, magnitude=rule, seed=seed)
 
-    result = _write(checkpoint, out, edit, note, where, partial or masks is None)
+    result = written(checkpoint, out, edit, note, where, partial or masks is None)
     show(result | {"per_layer": per_layer}, as_json)
 
 
@@ -198,61 +196,8 @@ def run_obfuscate(
         return hidden
 
     # A file whose header says what was hidden hides nothing.
-    checkpoint = _open(model, revision, variant, located)
+    checkpoint = opened(model, revision, variant, None if located.layers else located)
     if dry_run:
         dry_run_masks(checkpoint, located, partial, as_json)
         return
-    show(_write(checkpoint, out, edit, note, located, partial, silent=True), as_json)
-
-
-def _open(
-    model: str, revision: str | None, variant: str | None, names: Iterable[str] | None
-) -> Checkpoint:
-    """The checkpoint, with the components that hold the layers named; None opens all."""
-    from conceptrevive.checkpoints.contents import open_checkpoint
-    from conceptrevive.checkpoints.naming import components_of
-
-    return open_checkpoint(
-        model,
-        revision=revision,
-        variant=variant,
-        components=None if names is None else components_of(names),
-    )
-
-
-def _write(
-    checkpoint: Checkpoint,
-    out: str,
-    edit: Callable[[Weights], Weights],
-    note: dict[str, Any],
-    masks: MaskSet,
-    partial: bool,
-    silent: bool = False,
-) -> dict[str, Any]:
-    """Write the edited checkpoint; what was done, as the command shows it."""
-    from conceptrevive.checkpoints.editing import edit_checkpoint
-
-    edited = edit_checkpoint(
-        checkpoint,
-        out,
-        edit,
-        note=None if silent else note,
-        names=masks,
-        partial=partial,
-        located_in=masks.layers,
-    )
-    result = note | {
-        "out": out,
-        "layers": len(edited.weights),
-        "zeros": sum(int((w == 0).sum()) for w in edited.weights.values()),
-    }
-    if checkpoint.variant:
-        result["variant"] = checkpoint.variant
-    if edited.left_out:
-        result["left_out"] = list(edited.left_out)
-        complain(
-            f"conceptrevive {note['operation']}",
-            f"left out of {out}, as pickles or other copies of the weights: "
-            f"{', '.join(edited.left_out)}",
-        )
-    return result
+    show(written(checkpoint, out, edit, note, located, partial, silent=True), as_json)

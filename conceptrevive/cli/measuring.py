@@ -1,4 +1,4 @@
-"""The commands that draw with a model: demo, locate, evaluate."""
+"""The commands that draw with a model: locate, evaluate."""
 
 from __future__ import annotations
 
@@ -30,53 +30,10 @@ from conceptrevive.cli.options import (
     Variant,
 )
 from conceptrevive.cli.output import progress, show
-from conceptrevive.cli.places import check_file, check_folder, holds, holds_keys
+from conceptrevive.cli.places import check_file, holds
 from conceptrevive.cli.selecting import show_meant
 from conceptrevive.evaluation.defaults import IMAGES
 from conceptrevive.unlearning.defaults import BY_GRADIENT, METHOD, METHODS
-
-
-def run_demo(
-    out: Annotated[
-        str, typer.Option(metavar="FOLDER", help="folder for demo.png and demo.json")
-    ] = "demo",
-    concept: Annotated[
-        str | None, typer.Option(help="a preset of the pocket model or a .yaml file")
-    ] = None,
-    images: Annotated[
-        int | None, typer.Option(metavar="N", help="pictures of the concept per row")
-    ] = None,
-    retained: Annotated[
-        int | None, typer.Option(metavar="N", help="pictures of other concepts per row")
-    ] = None,
-    as_json: AsJson = False,
-    device: Device = None,
-    seed: LocateSeed = 0,
-) -> None:
-    """Erase, revive, hide and attack again on the pocket model."""
-    from conceptrevive.experiments.demo import demo
-    from conceptrevive.experiments.runner import is_first
-
-    made_here = holds_keys("erased_top1", "retained_top1")
-    check_folder(
-        "--out",
-        out,
-        files={
-            "demo.json": made_here,
-            "demo.png": lambda png: made_here(png.with_name("demo.json")),
-        },
-        what="demo.png and demo.json",
-    )
-    options = {"concept": concept, "images": images, "retained": retained}
-    given: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
-    with progress("demo") as update:
-
-        def tick(row: str, done: int, total: int) -> None:
-            update(description=row.replace("_", " "), completed=done, total=total)
-
-        result = demo(out, seed=seed, device=device, progress=tick, **given)
-    if is_first(device):  # of several processes one tells
-        show(result | {"out": out}, as_json)
 
 
 def run_locate(
@@ -150,7 +107,7 @@ def run_locate(
     by_gradient = method in BY_GRADIENT
     if dry_run:
         own = layers or ("linear" if by_gradient else None)
-        show_meant(model, own, as_json, revision=revision, variant=variant)
+        show_meant(unet or model, own, as_json, revision=revision, variant=variant)
         return
     chosen, pipe = load(model, concept, preset, options, single=by_gradient)
     given: dict[str, Any] = {n: v for n, v in settings.items() if v is not None}

@@ -35,6 +35,14 @@ def _denoiser(model: Model) -> tuple[str, nn.Module]:
     )
 
 
+def component_of(model: Model, name: str) -> nn.Module:
+    """A pipeline's network by its name; `model` itself where it is one."""
+    if isinstance(model, nn.Module):
+        return unwrapped(model)
+    own, net = _denoiser(model)
+    return net if name == own else unwrapped(model.components[name])
+
+
 def inventory(model: Model, components: set[str] | None = None) -> list[tuple[Layer, nn.Module]]:
     """Every layer that has a matrix, with its module: the denoiser's, then those of components.
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import unfold
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models.layers import denoiser, inventory
+from conceptrevive.models.layers import component_of, denoiser, inventory
 from conceptrevive.models.presets import Layer
 from conceptrevive.models.protocol import Model
 from conceptrevive.models.selection import Choice, Layers, Selection
-from conceptrevive.models.wrappers import Convolution, plain_convolution, plain_linear
+from conceptrevive.models.wrappers import Convolution, plain_convolution, plain_linear, refuse_disk
 
 #: What a layer is part of, in the order in which it is looked for in its name.
 GROUPS = ("ff.net.2", "ff.net.0", "attention", "convolution", "other")
@@ -94,6 +94,8 @@ def views(model: Model, layers: Layers = None) -> dict[str, View]:
     choice = selection.choose([layer for layer, _ in there], _whose(model, selection))
     choice.warn()
     modules = {(layer.component, layer.name): module for layer, module in there}
+    for component in {layer.component for layer in choice.layers.values()}:
+        refuse_disk(component, component_of(model, component))
     out = {}
     for key, layer in choice.layers.items():
         module = modules[layer.component, layer.name]

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from conceptrevive.errors import ConceptReviveError, nearest
-from conceptrevive.models.addresses import (
-    DENOISERS,
-    bare,
-    kind_pattern,
-    match_names,
-    split_columns,
-    split_component,
-    unwrapped_name,
-)
+from conceptrevive.errors import ConceptReviveError
+from conceptrevive.models.addresses import DENOISERS, bare, split_columns, split_component
+from conceptrevive.models.matching import GIVE, by_names, by_part, grouped, what_there_is
 from conceptrevive.models.presets import DEFAULT, PRESETS, Layer, is_like_feed_forward
 
 #: Between the parts of a selection; not within brackets, as in `proj_out[:,3072:]`.
 _BETWEEN = re.compile(r",(?![^\[]*\])")
-
-GIVE = f"give a preset ({', '.join(PRESETS)}), the end of a name, or a pattern with * and ?"
 
 
 @dataclass(frozen=True)
@@ -122,13 +111,15 @@ class Selection:
             ConceptReviveError: a preset or pattern that takes nothing, or a name that is not there.
         """
         if self.names is not None:
-            chosen = _named(self.names, inventory, whose)
+            chosen = by_names(self.names, inventory, whose)
         elif self.predicate is not None:
             chosen = {x.key: x for x in inventory if self.predicate(x)}
             if not chosen:
-                raise ConceptReviveError(f"the {self.text} takes none of {_has(inventory, whose)}")
+                raise ConceptReviveError(
+                    f"the {self.text} takes none of {what_there_is(inventory, whose)}"
+                )
         else:
-            found = [_part(p, inventory, whose, everywhere) for p in self.parts]
+            found = [by_part(p, inventory, whose, everywhere) for p in self.parts]
             merged = {key: layer for part in found for key, layer in part.items()}
             order = {(x.component, x.name): i for i, x in enumerate(inventory)}
             keys = sorted(merged, key=lambda k: order[merged[k].component, merged[k].name])
@@ -190,85 +181,3 @@ def chosen_of(weights: Mapping[str, Any], layers: Layers) -> list[str]:
     choice = Selection.of(layers).choose(list(there.values()), "these weights", everywhere=True)
     taken = {(x.component, x.name) for x in choice.layers.values()}
     return [key for key, x in there.items() if (x.component, x.name) in taken]
-
-
-def grouped(layers: Iterable[Layer], most: int | None = None) -> str:
-    """Layers by what their blocks have in common: `transformer_blocks.*.ff.net.2 (24)`."""
-    counts = Counter(kind_pattern(x.key) for x in layers)
-    told = [f"{name} ({n})" for name, n in list(counts.items())[:most]]
-    more = len(counts) - len(told)
-    return ", ".join(told) + (f" and {more} more kinds" if more else "")
-
-
-def _has(inventory: Sequence[Layer], whose: str) -> str:
-    """What a model has, for a message that nothing was found in it."""
-    if not inventory:
-        return f"the layers of {whose}, which has none with a matrix"
-    return f"the {len(inventory)} layers of {whose}: {grouped(inventory, 8)}"
-
-
-def _part(part: str, inventory: Sequence[Layer], whose: str, everywhere: bool) -> dict[str, Layer]:
-    """What one preset or pattern takes."""
-    if part in PRESETS:
-        taken = [t for x in inventory if (t := PRESETS[part].takes(x))]
-        if not taken:
-            raise ConceptReviveError(_no_preset(part, inventory, whose))
-    else:
-        pattern, columns = split_columns(unwrapped_name(part.removesuffix(".weight")))
-        taken = [
-            replace(x, columns=columns)
-            for x in inventory
-            if (everywhere or "/" in pattern or x.denoises or x.encodes_text)
-            and _matches(x, pattern)
-        ]
-        if not taken:
-            first = inventory[0].key if inventory else "none"
-            raise ConceptReviveError(
-                f"layers {part!r} matches none of {len(inventory)} layers of {whose}, of which "
-                f"the first is {first}{nearest(part, PRESETS)}: {GIVE}"
-            )
-    return {x.key: x for x in taken}
-
-
-def _matches(layer: Layer, pattern: str) -> bool:
-    names = {layer.key, layer.address}
-    return any(n.endswith(pattern) or fnmatchcase(n, pattern) for n in names)
-
-
-def _no_preset(part: str, inventory: Sequence[Layer], whose: str) -> str:
-    fits = [
-        name
-        for name, preset in PRESETS.items()
-        if name != part and any(preset.takes(x) for x in inventory)
-    ]
-    instead = f"choose {', '.join(fits)}, or " if fits else ""
-    return (
-        f"the preset {part} ({PRESETS[part].description}) fits no layer of {whose}; it has "
-        f"{len(inventory)}: {grouped(inventory, 8) or 'none'}; {instead}name layers by a pattern"
-    )
-
-
-def _named(names: Sequence[str], inventory: Sequence[Layer], whose: str) -> dict[str, Layer]:
-    """{name as it was given: layer}."""
-    if not names:
-        raise ConceptReviveError("layers has no names: give some, or None for the default")
-    there: dict[str, dict[str, Layer]] = {}
-    for x in inventory:
-        there.setdefault("" if x.denoises else x.component, {})[x.name] = x
-    by_component: dict[str, list[str]] = {}
-    parts = {}
-    for given in names:
-        whole, columns = split_columns(given)
-        component, name = split_component(bare(whole))
-        parts[given] = component, name, columns
-        by_component.setdefault(component, []).append(name)
-    meant = {c: match_names(n, there.get(c, {})) for c, n in by_component.items()}
-    out = {}
-    for given, (component, name, columns) in parts.items():
-        if name not in meant[component]:
-            raise ConceptReviveError(
-                f"{whose} has no linear layer or convolution named {given!r}: "
-                "were these masks located on another architecture?"
-            )
-        out[given] = replace(there[component][meant[component][name]], columns=columns)
-    return out

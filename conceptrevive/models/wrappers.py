@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -124,7 +124,7 @@ def _refuse_adapter(name: str, module: nn.Module) -> None:
     if hasattr(module, "base_layer"):
         raise ConceptReviveError(
             f"{name} is a {type(module).__name__} with an adapter (LoRA) that is not fused: "
-            "call pipe.fuse_lora() and pipe.unload_lora_weights() first"
+            "call pipe.fuse_lora() first, or merge_adapter() of PEFT's own model"
         )
 
 
@@ -144,6 +144,24 @@ def _check_plain(name: str, module: nn.Module, shape: tuple[int, ...]) -> None:
             f"{name} is a {kind} whose weight is a {type(weight).__name__} of {weight.dtype}, "
             "quantised or sharded: load the model unquantised, in float32, bfloat16 or float16"
         )
+
+
+def group_offloading(root: nn.Module) -> list[Any]:
+    """The groups in which diffusers moves the parts of `root` to where they run and back."""
+    registries = (getattr(module, "_diffusers_hook", None) for module in root.modules())
+    hooks = [r.get_hook("group_offloading") for r in registries if r is not None]
+    return [hook.group for hook in hooks if hook is not None]
+
+
+def refuse_disk(component: str, root: nn.Module) -> None:
+    """Raise ConceptReviveError if what is in memory of `root` is not its weights."""
+    for group in group_offloading(root):
+        if path := getattr(group, "offload_to_disk_path", None):
+            raise ConceptReviveError(
+                f"{component or type(root).__name__}: its weights are offloaded to {path}, and "
+                "what is in memory is not them: load the model again, and offload it without "
+                "offload_to_disk_path"
+            )
 
 
 @contextmanager

@@ -27,8 +27,9 @@ from conceptrevive.models.matrices import views
 from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.selection import Layers, Selection
 from conceptrevive.models.weights import Weights
-from conceptrevive.models.wrappers import without_checkpointing
+from conceptrevive.models.wrappers import group_offloading, without_checkpointing
 from conceptrevive.unlearning.activations import uncompiled
+from conceptrevive.unlearning.arguments import joined, row_of
 from conceptrevive.unlearning.examples import Examples
 from conceptrevive.unlearning.gradients import Loss
 from conceptrevive.unlearning.noising import noise_levels
@@ -100,10 +101,10 @@ class NoisePredictor:
         self._device, self._dtype = weight.device, weight.dtype
         self._calls: dict[str, tuple[_Call, _Call | None]] = {}
         self._takes = torch.Size()
-        if hasattr(self.net, "_hf_hook"):
+        if hasattr(self.net, "_hf_hook") or group_offloading(self.net):
             raise ConceptReviveError(
                 f"the {type(self.net).__name__} is offloaded, and gradients need it in one place: "
-                "call pipe.remove_all_hooks() and pipe.to(device)"
+                "call pipe.remove_all_hooks() and pipe.to(device), or load it anew"
             )
         if self._dtype == torch.float16:
             raise ConceptReviveError(
@@ -194,7 +195,7 @@ class NoisePredictor:
             self._parameters[n]: self._views[n].whole(w.to(self._dtype)) for n, w in weights.items()
         }
         picture = next(name for name in _PICTURE if name in signature(self.net.forward).parameters)
-        arguments = _joined(calls) | {
+        arguments = joined(calls) | {
             picture: noisy.to(self._device, self._dtype),
             "timestep": self.levels.times[level].to(self._device),
         }
@@ -239,26 +240,5 @@ class NoisePredictor:
         for call, parts in zip(heard, layout, strict=True):
             picture = call[next(name for name in _PICTURE if name in call)]
             self._takes = picture.shape[1:]
-            told |= {part: _row(call, i, len(parts)) for i, part in enumerate(parts)}
+            told |= {part: row_of(call, i, len(parts)) for i, part in enumerate(parts)}
         return told["prompt"], told.get("none")
-
-
-def _row(value: Any, index: int, of: int) -> Any:
-    """One picture's part of a denoiser's arguments."""
-    if isinstance(value, Tensor):
-        return value[index : index + 1] if value.ndim and len(value) == of else value
-    if isinstance(value, dict):
-        return {k: _row(v, index, of) for k, v in value.items()}
-    return [_row(v, index, of) for v in value] if isinstance(value, list) else value
-
-
-def _joined(values: Sequence[Any]) -> Any:
-    """`_row`'s parts together again."""
-    first = values[0]
-    if isinstance(first, Tensor):
-        return torch.cat(list(values)) if first.ndim and len(first) == 1 else first
-    if isinstance(first, dict):
-        return {k: _joined([v[k] for v in values]) for k in first}
-    if isinstance(first, list):
-        return [_joined(parts) for parts in zip(*values, strict=True)]
-    return first

@@ -95,7 +95,7 @@ def test_names_that_cannot_be_found(names, message, tmp_path):
     refused(message, find_layers, opened(folder), names)
 
 
-@pytest.mark.parametrize("start", ["model.diffusion_model.input_blocks.1.1", "double_blocks.0"])
+@pytest.mark.parametrize("start", ["joint_blocks.1.1", "double_blocks.0"])
 def test_in_another_layout_the_remedy_is_not_to_locate(start, tmp_path):
     checkpoint = file_of(tmp_path, {f"{start}.ff.0.weight": matrix(0)})
     with pytest.raises(ConceptReviveError, match=r"from_single_file\(FILE\)") as error:

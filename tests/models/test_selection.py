@@ -20,9 +20,10 @@ from conceptrevive.models.addresses import (
 )
 from conceptrevive.models.feedforward import value_layers
 from conceptrevive.models.layers import inventory
+from conceptrevive.models.matching import grouped
 from conceptrevive.models.matrices import choose, views
 from conceptrevive.models.presets import Layer
-from conceptrevive.models.selection import Selection, chosen_of, grouped
+from conceptrevive.models.selection import Selection, chosen_of
 from tests.models import families
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,7 +7,7 @@ from copy import copy, deepcopy
 
 import pytest
 import torch
-from accelerate import cpu_offload
+from accelerate import cpu_offload, cpu_offload_with_hook, dispatch_model
 from torch import nn
 from torch.nn.utils import prune
 
@@ -240,6 +240,33 @@ def test_weights_that_are_not_in_memory(mine, empty, act):
         match=r"the weights are not in memory \(device meta\): load the model",
     ):
         act(mine)
+
+
+def test_group_offloading_is_seen_through_but_for_the_disk(tiny, mine, tmp_path):
+    here = dict(onload_device=torch.device("cpu"), offload_type="leaf_level")
+    mine.unet.enable_group_offload(**here)
+    before = cr.read_weights(tiny)
+    assert all(torch.equal(w, before[n]) for n, w in cr.read_weights(mine).items())
+    with cr.swapped(mine, {n: w * 0 for n, w in before.items()}):
+        changed = cr.generate(mine, ["a cat"], **FEW)[0].tobytes()
+        assert not any(w.any() for w in cr.read_weights(mine).values())
+    assert cr.generate(mine, ["a cat"], **FEW)[0].tobytes() != changed
+    disk = copy(tiny)
+    disk.unet = deepcopy(tiny.unet)
+    disk.unet.enable_group_offload(**here, offload_to_disk_path=str(tmp_path))
+    with pytest.raises(cr.ConceptReviveError, match=r"unet: its weights are offloaded to .*: load"):
+        cr.read_weights(disk)
+
+
+def test_a_model_offloaded_whole_or_spread_by_a_map_is_read_and_written(tiny, mine):
+    """As by `enable_model_cpu_offload` and `device_map`: weights are in memory, hooks move them."""
+    cpu_offload_with_hook(mine.unet, torch.device("cpu"))
+    spread = dispatch_model(deepcopy(tiny.unet), {"": "cpu"}, force_hooks=True)
+    for model in (mine, spread):
+        before = cr.read_weights(tiny)
+        assert all(torch.equal(w, before[n]) for n, w in cr.read_weights(model).items())
+        with cr.swapped(model, {ONE: before[ONE] * 0}):
+            assert not cr.read_weights(model)[ONE].any()
 
 
 def test_weights_stored_in_eight_bits_still_draw(mine):

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 import conceptrevive as cr
-from conceptrevive.unlearning.denoising import Batch, NoisePredictor, _joined, _row
+from conceptrevive.unlearning.arguments import joined, row_of
+from conceptrevive.unlearning.denoising import Batch, NoisePredictor
 from conceptrevive.unlearning.examples import encoded
 from tests.models.families import lcm, parts
 from tests.unlearning.literal import CONCEPT, LAYERS
@@ -40,6 +41,33 @@ def test_other_weights_predict_as_if_they_were_the_models(tiny):
             inside = NoisePredictor(tiny, LAYERS)
             assert torch.equal(inside.predict(inside.weights, asked), out)
         assert not torch.equal(predictor.predict(predictor.weights, asked), out)
+
+
+def test_some_columns_of_a_layer(tiny):
+    name = f"{LAYERS[0]}[:,8:24]"
+    predictor, asked = NoisePredictor(tiny, [name]), batch(4, 8, 8)
+    other = {n: (w * 0.5).requires_grad_() for n, w in predictor.weights.items()}
+    assert other[name].shape[1] == 16
+    out = predictor.predict(other, asked)
+    out.square().sum().backward()
+    assert other[name].grad.any()
+    with torch.no_grad(), cr.swapped(tiny, other):
+        assert torch.equal(NoisePredictor(tiny, LAYERS).predict({}, asked), out)
+
+
+def test_gradient_checkpointing_does_not_bring_the_models_own_weights_back(tiny):
+    """What is computed again in the backward pass must be so with the weights handed in."""
+    pipe, asked, found = copy.copy(tiny), batch(4, 8, 8), []
+    pipe.unet = copy.deepcopy(tiny.unet)
+    for checkpointing in (False, True):
+        if checkpointing:
+            pipe.unet.enable_gradient_checkpointing()
+        predictor = NoisePredictor(pipe, LAYERS)
+        other = {n: (w * 0.5).requires_grad_() for n, w in predictor.weights.items()}
+        predictor.losses(other, asked).sum().backward()
+        found.append([w.grad for w in other.values()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert pipe.unet.is_gradient_checkpointing
 
 
 def test_a_pipeline_without_guidance_is_asked_without(tiny):
@@ -85,8 +113,8 @@ def test_brain_floats_are_differentiated_and_kept(tiny):
 def test_what_a_pipeline_tells_is_taken_apart_and_put_together():
     told = {"a": torch.tensor([[1], [2]]), "b": {"c": torch.tensor([3, 4])}, "d": None}
     told["e"], told["f"] = [torch.tensor([5, 6])], torch.ones(7)
-    rows = [_row(told, i, 2) for i in range(2)]
+    rows = [row_of(told, i, 2) for i in range(2)]
     assert rows[1]["a"].tolist() == [[2]] and rows[0]["b"]["c"].tolist() == [3]
-    again = _joined([rows[1], rows[0], rows[1]])
+    again = joined([rows[1], rows[0], rows[1]])
     assert again["a"].tolist() == [[2], [1], [2]] and again["b"]["c"].tolist() == [4, 3, 4]
     assert again["e"][0].tolist() == [6, 5, 6] and again["d"] is None and len(again["f"]) == 7
