@@ -7,30 +7,27 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from types import NoneType
-from typing import Any, TypeAlias
+from typing import Any
 
 from PIL import Image
 
 from conceptrevive.concepts.concept import Concept, Probe
 from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.evaluation.defaults import IMAGES
+from conceptrevive.evaluation.drawing import Progress, drawn
 from conceptrevive.evaluation.judges import classifier, clip
 from conceptrevive.evaluation.own_judge import Judge, find_judge, judged_by
 from conceptrevive.intervals import Rate
 from conceptrevive.models.adapters.adapter import Adapter
 from conceptrevive.models.adapters.choosing import drawn_with
 from conceptrevive.models.calling import SEEDS
-from conceptrevive.models.generation import generate
 from conceptrevive.models.layers import denoiser
 from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.seeds import EVALUATION_SEED
-
-#: Called with the number of pictures finished since the last call.
-Progress: TypeAlias = Callable[[int], object] | None
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def evaluate_images(
     """`n` pictures of the concept, the evaluation's prompts and seeds."""
     prompts = [prompt for prompt, _ in erased_pictures(concept, n, seed)]
     first = evaluation_seed(seed)
-    return _pictures(model, concept, prompts, first, steps, guidance, batch_size, progress)
+    return drawn(model, concept, prompts, first, steps, guidance, batch_size, progress)
 
 
 def erased_pictures(concept: Concept, n: int, seed: int) -> list[tuple[str, int]]:
@@ -142,7 +139,7 @@ def retained_images(
     With the evaluation's prompts and seeds.
     """
     probes = retained_probes(concept, n)
-    return _pictures(
+    return drawn(
         model,
         concept,
         [p.prompt for p in probes],
@@ -167,28 +164,6 @@ def retained_probes(concept: Concept, n: int) -> list[Probe]:
     """The first `n` of the concept's retained probes, again from the start where it has fewer."""
     return (
         [concept.retained[i % len(concept.retained)] for i in range(n)] if concept.retained else []
-    )
-
-
-def _pictures(
-    model: TextToImage,
-    concept: Concept,
-    prompts: Sequence[str],
-    seed: int | Sequence[int],
-    steps: int | None,
-    guidance: float | None,
-    batch_size: int | None,
-    progress: Progress,
-) -> list[Image.Image]:
-    s = concept.settings
-    return generate(
-        model,
-        prompts,
-        seed=seed,
-        steps=s.steps if steps is None else steps,
-        guidance=s.guidance if guidance is None else guidance,
-        batch_size=batch_size,
-        progress=progress,
     )
 
 
