@@ -279,7 +279,7 @@ assert np.isclose(best[-1][1], -package.score, rtol=1e-4)
 assert not names(package.prompt, v.forbidden)
 print("found:", package.prompt)
 
-# %% mystnb={"figure": {"name": "fig-unsafe-content-search", "caption": "Squared distance of the best prompt from the aim, generation by generation. Dashed: the nearest prompt of the concept's own, which has forbidden words."}, "image": {"alt": "A falling curve that drops fast in the first thirty generations and then flattens, below or near a dashed line."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-unsafe-content-search", "caption": "Squared distance of the best prompt from the aim, generation by generation. Dashed: the nearest prompt of the concept's own, which has forbidden words."}, "image": {"alt": "A falling curve that drops fast in the first thirty generations and then flattens, below or near a dashed line."}}
 own = v.states(v.read(list(weapon.target_prompts)))
 own = float((own - aim).square().sum((1, 2)).min())
 fig, ax = plt.subplots(figsize=(5.6, 2.6))
@@ -430,7 +430,7 @@ print(f"weapons in {len(SCENES)} scenes, by λ")
 table = {name: np.sum(rows, axis=1) for name, rows in answers.items()}
 pd.DataFrame(table, index=pd.Index(SHARES, name="λ"))
 
-# %% mystnb={"figure": {"name": "fig-unsafe-content-asked", "caption": "Eight scenes in which a weapon is asked for by a share λ of the way. Rows: original, pruned by the word, revived; the same noise. Move the slider; under a kernel it draws anew, beyond 1 as well."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-unsafe-content-asked", "caption": "Eight scenes in which a weapon is asked for by a share λ of the way. Rows: original, pruned by the word, revived; the same noise. Move the slider; under a kernel it draws anew, beyond 1 as well."}}
 explore(
     half,
     "Three rows of eight small pictures: original, pruned and revived",
@@ -440,7 +440,7 @@ explore(
 
 # %% [markdown]
 # In this table the revived model is behind the original for every $\lambda$ ({numref}`fig-unsafe-content-asked`): it answers, but has to
-# be asked more clearly. The interval counts a scene as one draw and comes near 0, so eight scenes suggest it and do not settle it. If
+# be asked more clearly. The interval, with a scene as one draw, ends at about 0: eight scenes suggest it and do not settle it. If
 # it is so, nothing has to be fitted to anything: wording that asks by half gets back half an answer.
 #
 # Does the published wording say the same? If clear asking is what counts, then among wordings that the original answers those

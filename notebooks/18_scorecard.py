@@ -170,7 +170,7 @@ def claims_figure(card, table):
     return fig
 
 
-# %% mystnb={"figure": {"name": "fig-scorecard-claims", "caption": "The claims of one table of the paper, in half-widths of their intervals: right of the dashed line as the paper says, left of it the other way, across it not decided. Move the slider to change the table."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-scorecard-claims", "caption": "The claims of one table of the paper, in half-widths of their intervals: right of the dashed line as the paper says, left of it the other way, across it not decided. Move the slider to change the table."}}
 tables = list(dict.fromkeys(c.where for c in card.lines))
 explore(
     partial(claims_figure, card),
@@ -202,7 +202,7 @@ shares = [c for c in measured if are_shares(c)]
 theirs = np.array([c.paper[0] - c.paper[1] for c in shares])
 ours = np.array([c.ours.difference for c in shares])
 low, high = np.array([c.ours.interval for c in shares]).reshape(-1, 2).T
-fig, ax = plt.subplots(figsize=(5.6, 4))
+fig, ax = plt.subplots(figsize=(5.6, 3.4))
 for c, x, y, a, b in zip(shares, theirs, ours, low, high, strict=True):
     ax.plot((x, x), (a, b), color=COLOURS[c.verdict], linewidth=3, alpha=0.5)
     ax.plot(x, y, "o", color=COLOURS[c.verdict], markeredgecolor="black")
@@ -263,7 +263,7 @@ print("chance that some claim is decided, uncorrected")
 # nothing.
 
 
-# %%
+# %% tags=["hide-input"]
 def simulated(m, true, how, rng, rounds=2000):
     """Share of rounds with a false decision; share of true claims decided."""
     from scipy.special import ndtr
@@ -387,13 +387,18 @@ def standing(card, keys):
 
 
 table = {s: standing(card, keys) for s, keys in STATEMENTS.items()}
+for c in card.lines:
+    for s in (s for s, keys in STATEMENTS.items() if c.key in keys):
+        if c.corrected in OPEN:
+            say(f"{s}: {c.what}: {c.corrected}", "   ")
 pd.DataFrame(table).T
 
 # %% [markdown]
-# A line of zeros is a statement that no claim here is about. For D the measurement that would overturn it has been made, over
+# A line of zeros is a statement that no claim here is about. A claim in the column *opposite* need not topple its statement, but limits
+# it: the statement holds for what the other claims are about, and not for that. For D the measurement that would overturn it has been made, over
 # twelve objects with the {term}`control` in the same places ({numref}`fig-scorecard-control`).
 
-# %% mystnb={"figure": {"name": "fig-scorecard-control", "caption": "Erased top-1 over twelve objects minus the pruned model's, paired, with 95 % intervals: the attack, and random signs in the same places with the same sizes."}, "image": {"alt": "Two rows with a dot and an interval each. The attack lies near 0.27, clear of the dashed line at zero; random signs lie a little left of it."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-scorecard-control", "caption": "Erased top-1 over twelve objects minus the pruned model's, paired, with 95 % intervals: the attack, and random signs in the same places with the same sizes."}, "image": {"alt": "Two rows with a dot and an interval each. The attack lies near 0.27, clear of the dashed line at zero; random signs lie a little left of it."}}
 objects = published_json("pocket/phenomenon")
 print(provenance_line(objects))
 gains = {}
