@@ -51,6 +51,8 @@ def layout_remedy(names: Collection[str]) -> str:
     """What to do about a file whose tensors are not named as diffusers does; "" for others."""
     if any(ADAPTER in name for name in names):
         return "it is a LoRA, which adds to a model: fuse it into one, and give that"
+    if any(name.startswith("down_blocks.") for name in names):
+        return ""  # named as diffusers does, or brought to it; what stays as it was is no obstacle
     if bare := next((n for n in names if n.startswith(BARE)), ""):
         start = next(start for start in BARE if bare.startswith(start))
         return (

@@ -140,6 +140,28 @@ def test_the_second_text_encoder_of_sdxl():
     assert diffusers_names(["down_blocks.0.conv_in.weight"]) == {}
 
 
+def test_a_name_that_is_not_there_is_no_matter_of_layout(tmp_path):
+    """What stays under the original's names is no reason to convert the file."""
+    block = f"{UNET}input_blocks.1.1.transformer_blocks.0.ff.net.2.weight"
+    weights = {
+        f"{UNET}input_blocks.0.0.weight": torch.ones(8, 4, 3, 3),
+        f"{UNET}input_blocks.1.0.in_layers.2.weight": torch.ones(8, 8, 3, 3),
+        f"{UNET}input_blocks.2.0.op.weight": torch.ones(8, 8, 3, 3),
+        block: torch.ones(8, 32),
+        "conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight": torch.ones(
+            24, 8
+        ),
+    }
+    checkpoint = open_checkpoint(saved(tmp_path / "xl.safetensors", weights))
+    assert list(choose_layers(checkpoint).layers) == [
+        "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.2"
+    ]
+    with pytest.raises(cr.ConceptReviveError, match=r"layers 'nonsense' matches none of 5 layers"):
+        choose_layers(checkpoint, "nonsense")
+    with pytest.raises(cr.ConceptReviveError, match="has no such layer: locate on this model"):
+        find_layers(checkpoint, ["down_blocks.9.ff.net.2"])
+
+
 def test_other_tensors_keep_their_names(file):
     checkpoint = open_checkpoint(file)
     assert "first_stage_model.decoder.conv_in" in find_layers(
