@@ -36,7 +36,9 @@ class Unprocessed(Adapter):
         return JOINT_HALVES if guidance > 1 else UNGUIDED
 
     def pictures(self, model: Any, result: Any, finite: list[bool]) -> list[Image.Image]:
-        pixels: Tensor = result.images
+        pixels = result.images
+        if not isinstance(pixels, Tensor):  # DiT of diffusers 0.32: arrays, channels last
+            pixels = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         finite.extend(torch.isfinite(pixels).flatten(1).all(1).tolist())
         return _pictures(pixels, self.centred)
 
