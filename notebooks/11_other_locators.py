@@ -254,7 +254,7 @@ slider_pictures(
 # %% [markdown]
 # In {numref}`fig-other-locators-pictures` most candles outlive SalUn's zeros, so there is little to bring back.
 # Forget-It-All's zeros leave none, and spare what is below. But the attack gives hardly anything back, though
-# {term}`top-k` and {term}`neuron max` did so from as many zeros of ConceptPrune's in the same layers
+# {term}`top-k` and {term}`neuron max` did so from about as many zeros of ConceptPrune's in the same layers
 # ([there](07_topk_neuron_max.ipynb)). Four candles are a look; two questions come of it. Do gradients point at the
 # concept at all? And why do Forget-It-All's zeros not come back?
 #
