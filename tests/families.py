@@ -140,6 +140,7 @@ def fast_tokenizer() -> Any:
         unk_token="<unk>",
         bos_token="<bos>",
         model_max_length=512,
+        model_input_names=["input_ids", "attention_mask"],  # as T5's and Gemma's say
     )
 
 
