@@ -99,12 +99,19 @@ def views(model: Model, layers: Layers = None) -> dict[str, View]:
     out = {}
     for key, layer in choice.layers.items():
         module = modules[layer.component, layer.name]
-        inner = getattr(module, "base_layer", module)
-        if isinstance(inner, Convolution):
-            out[key] = View(layer, plain_convolution(layer.key, module))
-        else:
-            out[key] = View(layer, plain_linear(layer.key, module))
+        try:
+            out[key] = View(layer, _plain(layer.key, module))
+        except ConceptReviveError as e:
+            kind = type(component_of(model, layer.component)).__name__
+            raise ConceptReviveError(f"{kind}: {e}") from e
     return out
+
+
+def _plain(name: str, module: nn.Module) -> nn.Linear | Convolution:
+    # Of an adapter around a convolution its own layer tells what it is.
+    inner = getattr(module, "base_layer", module)
+    plain = plain_convolution if isinstance(inner, Convolution) else plain_linear
+    return plain(name, module)
 
 
 def candidate_layers(model: Model, layers: Layers = None) -> dict[str, nn.Linear | Convolution]:

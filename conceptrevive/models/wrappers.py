@@ -158,9 +158,9 @@ def refuse_disk(component: str, root: nn.Module) -> None:
     for group in group_offloading(root):
         if path := getattr(group, "offload_to_disk_path", None):
             raise ConceptReviveError(
-                f"{component or type(root).__name__}: its weights are offloaded to {path}, and "
-                "what is in memory is not them: load the model again, and offload it without "
-                "offload_to_disk_path"
+                f"{type(root).__name__}: the weights of {component or 'it'} are offloaded to "
+                f"{path}, and what is in memory is not them: load the model again, and offload it "
+                "without offload_to_disk_path"
             )
 
 
