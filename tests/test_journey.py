@@ -73,8 +73,9 @@ def test_the_whole_journey(name, run, concept, tmp_path):
     model, masks = f"tiny/{name}", tmp_path / "masks.safetensors"
     size = ["--size", SIZE] if name in TO_BE_SIZED else []
     chosen = ["--layers", LAYERS[name]] if name in LAYERS else []
-    found, _ = run("locate", model, "--concept", concept, "--out", masks, *size, *chosen)
+    found, said = run("locate", model, "--concept", concept, "--out", masks, *size, *chosen)
     assert found["pruned"] > 0 and found["layers"] > 0
+    assert "Hub" not in said, "that nothing was fetched is no news"
 
     pruned, revived, hidden = (tmp_path / n for n in ("pruned", "revived", "hidden"))
     done, _ = run("prune", model, "--masks", masks, "--out", pruned)

@@ -64,6 +64,9 @@ def hushed() -> Iterator[None]:
     from transformers.utils import logging as transformers_logging
 
     libraries = (diffusers_logging, transformers_logging)
+    hub = logging.getLogger("huggingface_hub")
+    told = hub.level
+    hub.setLevel(logging.CRITICAL)
     verbosity = [lib.get_verbosity() for lib in libraries]
     shown = [lib for lib in libraries if lib.is_progress_bar_enabled()]
     for lib in libraries:
@@ -76,6 +79,7 @@ def hushed() -> Iterator[None]:
             warnings.filterwarnings("ignore", category=FutureWarning)
             yield
     finally:
+        hub.setLevel(told)
         for lib, level in zip(libraries, verbosity, strict=True):
             lib.set_verbosity(level)
         for lib in shown:

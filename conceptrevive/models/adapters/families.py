@@ -24,9 +24,16 @@ from conceptrevive.models.layers import denoiser
 
 
 class StableDiffusion3(Adapter):
-    """Text tokens of CLIP, then of T5."""
+    """Text tokens of CLIP, then of T5, or zeros where T5 was left out."""
 
     text = ("text_encoder", "text_encoder_3")
+
+    def text_mask(
+        self, model: Any, masks: Sequence[Bool[Tensor, "samples tokens"]], tokens: int | None
+    ) -> Bool[Tensor, "samples tokens"]:
+        mask = super().text_mask(model, masks, tokens)
+        zeros = 0 if tokens is None or model.text_encoder_3 else tokens - mask.shape[1]
+        return torch.cat([mask, mask.new_zeros(len(mask), max(0, zeros))], dim=1)
 
 
 class PixArt(Adapter):
