@@ -32,8 +32,9 @@ class StableDiffusion3(Adapter):
         self, model: Any, masks: Sequence[Bool[Tensor, "samples tokens"]], tokens: int | None
     ) -> Bool[Tensor, "samples tokens"]:
         mask = super().text_mask(model, masks, tokens)
-        zeros = 0 if tokens is None or model.text_encoder_3 else tokens - mask.shape[1]
-        return torch.cat([mask, mask.new_zeros(len(mask), max(0, zeros))], dim=1)
+        if tokens is None or model.text_encoder_3 is not None:
+            return mask
+        return torch.cat([mask, mask.new_zeros(len(mask), tokens - mask.shape[1])], dim=1)
 
 
 class PixArt(Adapter):
