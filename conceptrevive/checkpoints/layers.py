@@ -217,6 +217,7 @@ def by_part(checkpoint: Checkpoint, names: Iterable[str]) -> list[tuple[Part, di
 
 
 def only(checkpoint: Checkpoint, places: list[Place]) -> Place:
+    """The one place of a tensor. Raises ConceptReviveError if two files of a checkpoint have it."""
     if len(places) > 1:
         raise ConceptReviveError(
             f"{places[1].header.path}: tensor {quoted(places[1].entry.name)} stands in another "

@@ -37,6 +37,7 @@ class Columns(NamedTuple):
 
     @property
     def slice(self) -> slice:
+        """To index a matrix's columns with."""
         return slice(self.first, self.end)
 
 

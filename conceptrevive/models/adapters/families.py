@@ -31,6 +31,7 @@ class StableDiffusion3(Adapter):
     def text_mask(
         self, model: Any, masks: Sequence[Bool[Tensor, "samples tokens"]], tokens: int | None
     ) -> Bool[Tensor, "samples tokens"]:
+        """CLIP's and T5's; zeros that stand for T5 are padding."""
         mask = super().text_mask(model, masks, tokens)
         if tokens is None or model.text_encoder_3 is not None:
             return mask
@@ -41,9 +42,11 @@ class PixArt(Adapter):
     """PixArt-α and Σ: no property that tells of guidance, and sizes as they are asked for."""
 
     def extra(self, model: Any) -> dict[str, Any]:
+        """No other size than the one asked for."""
         return {"use_resolution_binning": False, "clean_caption": cleans_captions()}
 
     def layout(self, model: Any, guidance: float) -> Layout:
+        """Two halves from a scale above 1 on."""
         return JOINT_HALVES if guidance > 1 else UNGUIDED
 
 
@@ -59,6 +62,7 @@ class HunyuanDiT(Adapter):
     text = ("text_encoder", "text_encoder_2")
 
     def extra(self, model: Any) -> dict[str, Any]:
+        """No other size than the one asked for."""
         return {"use_resolution_binning": False}
 
 
@@ -66,6 +70,7 @@ class Sana(Adapter):
     """The call's own size is 1024, whatever the model was made for."""
 
     def extra(self, model: Any) -> dict[str, Any]:
+        """The model's own size, or the one asked for."""
         height, width = self.pixels(model)
         return {"use_resolution_binning": False, "height": height, "width": width}
 
@@ -83,16 +88,19 @@ class AuraFlow(Adapter):
     """The call's own size is 1024, as far as the model's positions reach."""
 
     def own_size(self, model: Any) -> tuple[int, int]:
+        """1024 pixels, as far as the positions reach."""
         config = config_of(model)
         reach = math.isqrt(config.pos_embed_max_size) * config.patch_size
         side = min(1024 // self.scale(model), reach)
         return side, side
 
     def sized(self, model: Any) -> dict[str, Any]:
+        """The size always, as the call's own may be out of reach."""
         height, width = self.pixels(model)
         return {"height": height, "width": width}
 
     def layout(self, model: Any, guidance: float) -> Layout:
+        """Two halves from a scale above 1 on."""
         return JOINT_HALVES if guidance > 1 else UNGUIDED
 
     def text_mask(
@@ -111,6 +119,7 @@ class OfDefaultSize(Adapter):
     says: ClassVar[tuple[str, ...]] = ("in_channels",)
 
     def own_size(self, model: Any) -> tuple[int, int]:
+        """What the pipeline says."""
         return model.default_sample_size, model.default_sample_size
 
 
@@ -120,21 +129,26 @@ class Flux(OfDefaultSize):
     text = ("text_encoder_2",)
 
     def grain(self, model: Any) -> int:
+        """Two latents along a side are packed."""
         return 2 * self.scale(model)
 
     def channels(self, model: Any) -> int:
+        """Of the latents before they are packed."""
         return super().channels(model) // 4
 
     def latents(self, model: Any, noise: Float[Tensor, "pictures channels height width"]) -> Tensor:
+        """Noise in packs of two by two."""
         packed: Tensor = model._pack_latents(noise, *noise.shape)
         return packed
 
     def layout(self, model: Any, guidance: float) -> Layout:
+        """Two calls where a second prompt is to be kept away from, else none."""
         said = self.arguments
         twice = said.get("true_cfg_scale", 1) > 1 and said.get("negative_prompt") is not None
         return TWO_PASSES if twice else UNGUIDED
 
     def decode(self, model: Any, latents: Tensor) -> Float[Tensor, "pictures 3 height width"]:
+        """Unpacked first."""
         whole = model._unpack_latents(latents, *self.pixels(model), model.vae_scale_factor)
         return super().decode(model, whole)
 
@@ -145,6 +159,7 @@ class Chroma(Flux):
     text = ("text_encoder",)
 
     def layout(self, model: Any, guidance: float) -> Layout:
+        """Two calls where it guides."""
         return TWO_PASSES if model.do_classifier_free_guidance else UNGUIDED
 
 
@@ -155,11 +170,13 @@ class Lumina2(OfDefaultSize):
     joint_layers = r"^layers\."
 
     def layout(self, model: Any, guidance: float) -> Layout:
+        """Two calls where it guides."""
         return TWO_PASSES if model.do_classifier_free_guidance else UNGUIDED
 
     def joint_mask(
         self, text: Bool[Tensor, "samples text"], tokens: int
     ) -> Bool[Tensor, "samples tokens"]:
+        """The text's own tokens, the picture's, and then the padding of the longest text."""
         lengths = text.sum(1)
         picture = tokens - int(lengths.max())
         return torch.arange(tokens, device=text.device) < (lengths + picture)[:, None]

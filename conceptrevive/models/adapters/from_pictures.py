@@ -36,6 +36,7 @@ class Inpaint(FromPicture):
     """Inpainting: the whole of a grey picture is to be painted."""
 
     def extra(self, model: Any) -> dict[str, Any]:
+        """A grey picture, all of it masked."""
         height, width = self.pixels(model)
         said = {"image": self.blank(model, GREY), "mask_image": self.blank(model, WHITE)}
         return said | {"height": height, "width": width, "strength": 1.0}
@@ -52,6 +53,7 @@ class ImageToImage(FromPicture):
         return {}
 
     def extra(self, model: Any) -> dict[str, Any]:
+        """A grey picture, of which full strength leaves nothing."""
         return {"image": self.blank(model, GREY), "strength": 1.0}
 
 
@@ -59,6 +61,7 @@ class ControlNet(FromPicture):
     """ControlNet: a black picture, without an edge or a depth to follow."""
 
     def extra(self, model: Any) -> dict[str, Any]:
+        """A black picture."""
         return {"image": self.blank(model, BLACK)}
 
 
@@ -66,10 +69,13 @@ class InstructPix2Pix(FromPicture):
     """InstructPix2Pix: a grey picture, and guidance of three parts."""
 
     def sized(self, model: Any) -> dict[str, Any]:
+        """The picture says how large it is."""
         return {}
 
     def extra(self, model: Any) -> dict[str, Any]:
+        """A grey picture."""
         return {"image": self.blank(model, GREY)}
 
     def layout(self, model: Any, guidance: float) -> Layout:
+        """Prompt, picture, none."""
         return THREE_PARTS if model.do_classifier_free_guidance else UNGUIDED

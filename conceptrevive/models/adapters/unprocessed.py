@@ -30,12 +30,15 @@ class Unprocessed(Adapter):
     centred: ClassVar[bool] = True
 
     def extra(self, model: Any) -> dict[str, Any]:
+        """Pixels instead of pictures, to be looked at before they are rounded."""
         return {"output_type": "pt"}
 
     def layout(self, model: Any, guidance: float) -> Layout:
+        """Two halves from a scale above 1 on."""
         return JOINT_HALVES if guidance > 1 else UNGUIDED
 
     def pictures(self, model: Any, result: Any, finite: list[bool]) -> list[Image.Image]:
+        """Made of the pixels here, which are looked at first."""
         pixels = result.images
         if not isinstance(pixels, Tensor):  # DiT of diffusers 0.32: arrays, channels last
             pixels = torch.from_numpy(pixels).permute(0, 3, 1, 2)
@@ -43,6 +46,7 @@ class Unprocessed(Adapter):
         return _pictures(pixels, self.centred)
 
     def drawn(self, model: Any, pixels: Tensor) -> list[Image.Image]:
+        """As `pictures` makes them."""
         return _pictures(pixels)
 
 
@@ -57,12 +61,15 @@ class DeepFloyd(Unprocessed):
     """IF's first stage: pixels instead of latents."""
 
     def extra(self, model: Any) -> dict[str, Any]:
+        """As of the others, and captions cleaned only where that is installed."""
         return super().extra(model) | {"clean_caption": cleans_captions()}
 
     def scale(self, model: Any) -> int:
+        """There are no latents."""
         return 1
 
     def decode(self, model: Any, latents: Tensor) -> Float[Tensor, "pictures 3 height width"]:
+        """They are pixels."""
         return latents
 
 
@@ -72,16 +79,20 @@ class Kandinsky22(Unprocessed):
     text = ()
 
     def scale(self, model: Any) -> int:
+        """As the decoder's autoencoder has it."""
         return int(2 ** (len(model.movq.config.block_out_channels) - 1))
 
     def grain(self, model: Any) -> int:
+        """As the decoder rounds sizes."""
         return self.scale(model) ** 2
 
     def sized(self, model: Any) -> dict[str, Any]:
+        """The model's own size, which is not always the call's."""
         height, width = self.pixels(model)
         return {"height": height, "width": width}
 
     def decode(self, model: Any, latents: Tensor) -> Float[Tensor, "pictures 3 height width"]:
+        """By the decoder's own autoencoder."""
         pixels: Tensor = model.movq.decode(latents, force_not_quantize=True)["sample"]
         return pixels
 
@@ -96,6 +107,7 @@ class DiT(Unprocessed):
     centred = False
 
     def sized(self, model: Any) -> dict[str, Any]:
+        """Nothing: it has one size."""
         if self.size is not None and self.latent_size(model) != self.own_size(model):
             own = config_of(model).sample_size * self.scale(model)
             raise ConceptReviveError(
@@ -105,12 +117,15 @@ class DiT(Unprocessed):
         return {}
 
     def scale(self, model: Any) -> int:
+        """As the autoencoder has it."""
         return int(2 ** (len(model.vae.config.block_out_channels) - 1))
 
     def prompts(self, model: Any, prompts: Sequence[str]) -> dict[str, Any]:
+        """The classes that are named."""
         return {"class_labels": [self._class(model, prompt) for prompt in prompts]}
 
     def layout(self, model: Any, guidance: float) -> Layout:
+        """Two halves from a scale above 1 on, the class first."""
         return PROMPT_FIRST if guidance > 1 else UNGUIDED
 
     def _class(self, model: Any, prompt: str) -> int:
