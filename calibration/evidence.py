@@ -15,7 +15,9 @@ import conceptrevive as cr
 from calibration.origins import origins
 from conceptrevive.auditing.measurement import examine
 from conceptrevive.auditing.recoverability import estimate_recoverability
-from conceptrevive.checkpoints.layers import read_candidates
+from conceptrevive.checkpoints.contents import open_checkpoint
+from conceptrevive.checkpoints.layers import find_layers, read_layers
+from conceptrevive.checkpoints.selection import choose_layers
 from conceptrevive.detectors.evidence import Evidence, as_matrix, testable
 from conceptrevive.detectors.zeros import fingerprint
 from conceptrevive.experiments.cells import Cell, Found
@@ -102,7 +104,8 @@ def concept_power(name: str, ratios, sigmas) -> dict:
     pipe, s = cr.load_pipeline("pocket", device="cpu"), concept.settings
     run = dict(tau=s.tau, steps=s.steps, guidance=s.guidance, seed=0)
     norms = column_norms(pipe, (concept.target_prompts, concept.base_prompts), **run)
-    weights = read_candidates("pocket")
+    model = open_checkpoint("pocket")
+    weights = read_layers(find_layers(model, choose_layers(model).layers))
     rows, signs = [], []
     for ratio in ratios:
         masks = masks_of(norms, weights, ratio)

@@ -327,7 +327,9 @@ def test_read_side_is_the_value_half_of_the_layer_before(tiny):
         geglu = tiny.unet.get_submodule(name.replace("net.2", "net.0"))(x)
         torch.testing.assert_close(geglu, value * torch.nn.functional.gelu(gate))
         torch.testing.assert_close(x @ side[name] + first.bias[: weight.shape[1]], value)
-    with pytest.raises(cr.ConceptReviveError, match=r"to_out.0: no GEGLU layer comes before it"):
+    with pytest.raises(
+        cr.ConceptReviveError, match=r"to_out.0: no layer before it makes its inputs"
+    ):
         cr.read_side(tiny, [name.replace("ff.net.2", "attn1.to_out.0")])
 
 
