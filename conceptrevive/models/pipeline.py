@@ -77,6 +77,8 @@ def hushed() -> Iterator[None]:
         with warnings.catch_warnings():
             # `torch_dtype`, which older diffusers need.
             warnings.filterwarnings("ignore", category=FutureWarning)
+            # Of the hub's own arguments, which older diffusers give it.
+            warnings.filterwarnings("ignore", "The `local_dir_use_symlinks` argument")
             yield
     finally:
         hub.setLevel(told)

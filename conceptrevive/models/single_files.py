@@ -11,6 +11,9 @@ import torch
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models.stored import file_dtype, loading_dtype
 
+#: Whose names a denoiser's tensors have in the files of the original code.
+DENOISER = "model.diffusion_model."
+
 
 def is_single_file(model: str | os.PathLike[str]) -> bool:
     """Whether `model` is a safetensors file."""
@@ -30,16 +33,13 @@ def load_single_file(
             from the weights which one on the hub to take.
 
     Raises:
-        ConceptReviveError: a config that is no pipeline's; and whatever diffusers raises.
+        ConceptReviveError: a file without config that diffusers knows no model by; a config that
+            is no pipeline's; and whatever diffusers raises.
     """
     import diffusers
-    from diffusers.loaders import single_file_utils
-    from safetensors.torch import load_file
 
     if config is None:
-        weights = load_file(path)
-        told: Any = single_file_utils
-        config = str(told.fetch_diffusers_config(weights)["pretrained_model_name_or_path"])
+        config = _told_by(path)
     index: Any = diffusers.DiffusionPipeline.load_config(str(config))
     kind = str(index.get("_class_name"))
     loader: Any = getattr(diffusers, kind, None)
@@ -53,3 +53,21 @@ def load_single_file(
         config=str(config),
         torch_dtype=dtype or loading_dtype(file_dtype([path]), place),
     )
+
+
+def _told_by(path: Path) -> str:
+    """The hub's name of the model that the names of a file's tensors tell of."""
+    from diffusers.loaders import single_file_utils
+    from safetensors.torch import load_file
+
+    weights, told = load_file(path), single_file_utils
+    # What diffusers knows nothing of it takes for Stable Diffusion 1.
+    known = told.infer_diffusers_model_type(weights)  # type: ignore[no-untyped-call]
+    if known == "v1" and not any(name.startswith(DENOISER) for name in weights):
+        raise ConceptReviveError(
+            f"{path} is a file, but no whole model: none of its {len(weights)} tensors is named "
+            f"{DENOISER}…: give a pipeline's folder or a whole model in one file, and with "
+            "config=…, on the command line --config, the folder of a pipeline like it"
+        )
+    found: Any = told.fetch_diffusers_config(weights)  # type: ignore[no-untyped-call]
+    return str(found["pretrained_model_name_or_path"])
