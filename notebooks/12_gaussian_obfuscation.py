@@ -225,7 +225,7 @@ plt.show()
 # {numref}`fig-gaussian-obfuscation-surface` has it over both $x$ and $s$, the paper's Fig. 7.
 
 
-# %% mystnb={"figure": {"name": "fig-gaussian-obfuscation-p", "caption": "Share of noise among all weights up to a size, for four sizes of noise. Lines: the formula. Dots: counted on the sixteen filled layers, each in units of its own sigma_U. Dashed: a blind guess."}, "image": {"alt": "Four curves over the size of a weight from 0 to 3. Those of small noise start high at the left and fall towards a dashed line at one tenth, that of noise like the weights lies on it, and that of larger noise below it. Dots follow the lines."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-gaussian-obfuscation-p", "caption": "Share of noise among all weights up to a size, for four sizes of noise. Lines: the formula. Dots: counted on the sixteen filled layers, each in units of its own sigma_U. Dashed: a blind guess."}, "image": {"alt": "Four curves over the size of a weight from 0 to 3. Those of small noise start high at the left and fall towards a dashed line at one tenth, that of noise like the weights lies on it, and that of larger noise below it. Dots follow the lines."}}
 def units(weights, masks):
     """All sizes in units of sigma_U, and which of them are in the mask."""
     sizes = [
@@ -480,7 +480,7 @@ pd.DataFrame.from_dict(rows, orient="index", columns=heads).round(2)
 # other things are judged by whether they are still recognised.
 
 
-# %%
+# %% tags=["hide-input"]
 def measured(name):
     """A published study; None, and how to make it, where there is none."""
     try:
@@ -500,7 +500,7 @@ def rows_of(study):
     return {s: f"{s}, revived per row" for s in sizes}
 
 
-# %%
+# %% tags=["hide-input"]
 def shares(study):
     """Means over the concepts, a row for each size."""
     rows, found = {"pruned": "revived, positions known"}, {}
@@ -523,7 +523,7 @@ table = None if study is None else shares(study)
 table
 
 
-# %%
+# %% tags=["hide-input"]
 def told(study, sizes):
     """Paired differences for every size of the noise, in words."""
     known = "revived, positions known"
