@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import conceptrevive as cr
+import conceptrevive.evaluation.drawing as drawing
 import conceptrevive.evaluation.outcomes as evaluation
 from conceptrevive.concepts import world as W
 from conceptrevive.concepts.paper import (
@@ -144,7 +145,7 @@ def test_evaluations_ask_in_other_words_than_locating():
 def test_an_evaluation_says_its_own_prompts(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        evaluation, "generate", lambda _model, prompts, **_: asked.append(list(prompts)) or []
+        drawing, "generate", lambda _model, prompts, **_: asked.append(list(prompts)) or []
     )
     named = {"name": "c", "target_prompts": ("a c in a d",), "base_prompts": ("a d",)}
     evaluation.evaluate_images(None, cr.Concept(**named), n=2)
@@ -227,7 +228,7 @@ def picture_seeds(concept, seed, n=500):
         return [None] * len(prompts)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "generate", generate)
+        patch.setattr(drawing, "generate", generate)
         evaluation.evaluate_images(None, concept, n=n, seed=seed)
         evaluation.retained_images(None, concept, n=n, seed=seed)
     assert len(seen) == 2 * n
@@ -272,7 +273,7 @@ def test_evaluate_needs_a_picture(n):
 
 
 def test_the_judge_is_asked_before_anything_is_drawn(monkeypatch):
-    monkeypatch.setattr(evaluation, "generate", lambda *_, **__: pytest.fail("drawn"))
+    monkeypatch.setattr(drawing, "generate", lambda *_, **__: pytest.fail("drawn"))
     model = torch.nn.Linear(1, 1)
     unknown = replace(POCKET["cat"], labels=("object:unicorn",))
     with pytest.raises(cr.ConceptReviveError, match="the classifier has no label 'object:unicorn'"):
