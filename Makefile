@@ -63,7 +63,7 @@ test: $(FULL)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadfile $(ARGS)
 
 test-slow: $(FULL)
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(PROCESSES) --dist loadfile $(ARGS)
 
 # Small faults, one at a time, in a copy of the package: do its tests notice? Goes on where it stopped.
 mutants: $(FULL)
