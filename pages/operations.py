@@ -75,7 +75,8 @@ def blocks(cell: Cell, plan: Plan) -> Iterator[tuple[Hashable, int]]:
     """What a cell draws, each with a key that is equal where the pictures are: (key, pictures).
 
     As `Laboratory` keeps them: the concept's pictures together, the others' too, but those of the
-    original one by one, since all concepts share them.
+    original one by one, since all concepts share them. Where FID compares with the original's own
+    pictures, these are drawn besides.
     """
     asked, told = plan.asked(cell), cell.settings
     ways = (int(str(told["steps"])), float(str(told["guidance"])))
@@ -87,11 +88,14 @@ def blocks(cell: Cell, plan: Plan) -> Iterator[tuple[Hashable, int]]:
         said = (told.get("prompt_set"), *erased_pictures(asked, cell.n, cell.seed))
         yield (weights, ways, said), cell.n
     retained = int(str(told["retained"])) if asked.retained else 0
-    if retained and weights == ORIGINAL:
+    looked = "fid_reference" in told  # at features too, and kept together
+    if retained and weights == ORIGINAL and not looked:
         for picture in retained_pictures(asked, retained, cell.seed):
             yield (weights, ways, picture), 1
     elif retained:
-        yield (weights, ways, "others", cell.concept, retained), retained
+        yield (weights, ways, "others", cell.concept, retained, looked), retained
+    if retained and looked:
+        yield (ORIGINAL, ways, "reference", cell.concept, retained), retained
     if captions := int(str(told.get("captions", 0))):
         yield (weights, ways, "captions", captions), captions
 

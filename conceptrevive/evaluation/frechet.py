@@ -7,6 +7,7 @@ only distances of equal numbers, and with the distance of a model from itself un
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -88,6 +89,12 @@ def distances(one: Features, other: Features) -> Distances:
         kept = [x[torch.arange(len(x), device=x.device) % groups != group] for x in (one, other)]
         without.append(frechet_distance(*kept))
     return Distances(whole, tuple(without))
+
+
+def mean_distance(each: Sequence[Distances]) -> Distances:
+    """The mean of several; they leave out the same groups of prompts together."""
+    columns = zip(*(one.without for one in each), strict=True)
+    return Distances(mean(one.value for one in each), tuple(mean(x) for x in columns))
 
 
 def difference(mine: Distances, base: Distances) -> tuple[float, tuple[float, float] | None]:

@@ -49,6 +49,15 @@ def test_captions_are_counted_and_the_originals_once():
     assert styles.cells == 8 and styles.asked == 8 * 35 and styles.pictures == 8 * 35 - 30
 
 
+def test_what_fid_compares_with_is_counted_besides():
+    plan = Plan(replace(SMALL, concepts=1), "paper")
+    (defence,) = work(["defence"], plan, Model(2.0, 5.0))
+    rows = defence.cells - 1  # p(w) draws nothing
+    # The reference is drawn once; every row looks at it.
+    assert defence.asked == rows * (10 + 24 + 24)
+    assert defence.pictures == rows * (10 + 24) + 24
+
+
 def test_the_attack_under_another_name_is_the_same_pictures():
     plan = Plan(SMALL, "paper")
     cell = next(c for c in cells_of("objects", plan) if c.recipe == "neuron max 0.6")

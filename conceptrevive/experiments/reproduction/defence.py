@@ -2,11 +2,19 @@
 
 Forgetting, what is retained, whether an audit sees the noise, and revival by an attacker who
 guesses the places (per row, or over all layers) or knows them.
+
+FID says how far the pictures of the other concepts have moved from the original's of the same
+prompts under another seed, whose own distance is the floor: FID of few pictures is biased upwards,
+and only differences between rows mean something. On the pocket model, features of all concepts'
+few pictures are taken together; at paper scale, each concept has its distance, and the table their
+mean.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +23,27 @@ from pydantic import JsonValue
 from safetensors.torch import save_file
 
 from conceptrevive.auditing.verdict import audit
+from conceptrevive.concepts.concept import Concept
 from conceptrevive.defence.obfuscation import modified_probability, obfuscate
-from conceptrevive.experiments.cells import Cell, Found
-from conceptrevive.experiments.reproduction.bench import Bench, Experiment
+from conceptrevive.evaluation.features import inception
+from conceptrevive.evaluation.frechet import Distances, difference, distances, mean_distance
+from conceptrevive.experiments.cells import Cell, Found, Result
+from conceptrevive.experiments.reproduction.bench import Bench, Experiment, Numbers
+from conceptrevive.experiments.reproduction.looking import (
+    Values,
+    kept_distances,
+    packed,
+    unpacked,
+)
 from conceptrevive.experiments.reproduction.profiles import Profile
-from conceptrevive.experiments.reproduction.recipes import BASIS, Erased, Recipe
+from conceptrevive.experiments.reproduction.recipes import (
+    BASIS,
+    ORIGINAL,
+    PRUNED,
+    Erased,
+    Recipe,
+)
+from conceptrevive.experiments.reproduction.views import of_others, own_reference
 from conceptrevive.models.weights import Weights
 from conceptrevive.revival.attack import revive
 from conceptrevive.revival.positions import guess_everywhere, guess_masks
@@ -70,13 +94,22 @@ def recipes(profile: Profile) -> dict[str, Recipe]:
     return out
 
 
+def ready(bench: Bench) -> None:
+    """Raise ConceptReviveError where FID has nothing to see by, before an hour of drawing."""
+    if bench.preset != "pocket":
+        inception(bench.lab.parts.device)
+
+
 def cells(bench: Bench) -> list[Cell]:
     """Every concept under every size of noise and attack, and its p(w)."""
     return [
         cell
         for concept in bench.concepts
         for cell in (
-            *(bench.cell("defence", concept, r) for r in recipes(bench.profile)),
+            *(
+                bench.cell("defence", concept, r, **own_reference(bench))
+                for r in recipes(bench.profile)
+            ),
             bench.cell("defence", concept, SURFACE, n=0, retained=0),
         )
     ]
@@ -87,11 +120,80 @@ def measure(bench: Bench, cell: Cell) -> Found:
     erased = bench.erased_of(cell)
     if cell.recipe == SURFACE:
         return Found(numbers=surface(erased, bench.profile))
-    recipe = recipes(bench.profile)[cell.recipe]
-    drawn = bench.draw(cell, recipe)
-    if "revived" in cell.recipe:
-        return drawn
-    return Found(drawn.outcomes, {**drawn.numbers, "verdict": verdict(recipe.make(erased))})
+    recipe, concept = recipes(bench.profile)[cell.recipe], bench.asked(cell)
+    weights = recipe.make(erased)
+    # The others are drawn apart, for their features are wanted too.
+    alone = replace(cell, settings={**cell.settings, "retained": 0})
+    drawn = bench.draw(alone, Recipe(lambda _: weights, recipe.told), erased)
+    numbers: Numbers = {**drawn.numbers}
+    if "revived" not in cell.recipe:
+        numbers["verdict"] = verdict(weights)
+    outcomes = {**drawn.outcomes}
+    if concept.retained and cell.settings["retained"]:
+        outcomes["retained"], told = quality(bench, cell, concept, weights)
+        numbers |= told
+    return Found(outcomes, numbers)
+
+
+def quality(
+    bench: Bench, cell: Cell, concept: Concept, weights: Weights
+) -> tuple[tuple[bool, ...], Numbers]:
+    """Which pictures of other concepts are right; their features, or their distance."""
+    seen = of_others(bench, cell, concept, weights)
+    if bench.preset == "pocket":
+        told: Numbers = {"features": packed(seen.features)}
+        if cell.recipe == ORIGINAL:
+            told["reference"] = packed(seen.reference)
+        return seen.right, told
+    found = kept_distances(bench.lab, seen.features, seen.reference)
+    return seen.right, {"fid": found.value, "fid_without": [*found.without]}
+
+
+def summary(results: Sequence[Result]) -> dict[str, JsonValue]:
+    """Per recipe FID of the other concepts' pictures, and its differences from two models."""
+    rows = {name: found for name, found in _distances(results).items() if found is not None}
+    out: dict[str, JsonValue] = {}
+    for name, mine in rows.items():
+        told: Numbers = {"fid": mine.value}
+        for base in (ORIGINAL, PRUNED):
+            value, interval = difference(mine, rows[base])
+            told[f"fid_minus_{base}"] = {"value": value, "interval": interval and [*interval]}
+        out[name] = told
+    return {"rows": out}
+
+
+def _distances(results: Sequence[Result]) -> dict[str, Distances | None]:
+    """Recipe → the distance of its pictures; None of fewer than two."""
+    by_row: dict[str, list[Result]] = {}
+    for result in results:
+        if result.numbers.keys() & {"features", "fid"}:
+            by_row.setdefault(result.cell.recipe, []).append(result)
+    return {name: _distance(row, by_row[ORIGINAL]) for name, row in by_row.items()}
+
+
+def _distance(row: Sequence[Result], original: Sequence[Result]) -> Distances | None:
+    if "fid" in row[0].numbers:
+        return mean_distance([_back(r) for r in row])
+    mine = together([_values(r, "features") for r in row])
+    reference = together([_values(r, "reference") for r in original])
+    return distances(mine, reference) if len(mine) > 1 else None
+
+
+def together(each: Sequence[Values]) -> Values:
+    """Concepts' features in turn: with twelve concepts, the group left out of FID is a concept."""
+    return torch.stack([*each], 1).flatten(0, 1)
+
+
+def _values(result: Result, key: str) -> Values:
+    told = result.numbers[key]
+    assert isinstance(told, dict)  # as `quality` packed them
+    return unpacked(told)
+
+
+def _back(result: Result) -> Distances:
+    without = result.numbers["fid_without"]
+    each = without if isinstance(without, list) else []
+    return Distances(float(str(result.numbers["fid"])), tuple(float(str(x)) for x in each))
 
 
 def verdict(weights: Weights) -> list[JsonValue]:
@@ -131,4 +233,4 @@ def _share(filled: torch.Tensor) -> float | None:
     return round(float(filled.double().mean()), 6) if len(filled) else None
 
 
-EXPERIMENT = Experiment(cells, measure)
+EXPERIMENT = Experiment(cells, measure, summary, ready=ready)

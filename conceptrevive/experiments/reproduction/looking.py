@@ -45,6 +45,8 @@ Values = Float[Tensor, "pictures values"]
 See = Callable[[list[Image.Image], range], Values]
 #: Pictures a kept piece.
 PIECE = 250
+#: What FID is seen by at paper scale.
+INCEPTION = "inception-v3-compat"
 
 
 @dataclass(frozen=True)
@@ -138,25 +140,25 @@ def _pieces(
         def measure(cell: Cell, at: range = at, here: Sequence[int] = here) -> Found:
             images = make(at)
             pictures = [encode(images[i - at.start]) for i in here]
-            return Found(numbers={**_packed(see(images, at)), "shown": [*pictures]})
+            return Found(numbers={**packed(see(images, at)), "shown": [*pictures]})
 
         settings: Told = {**told, **asked(at), "show": [*here], "judges": [*judges]}
         cell = Cell("looked", source, n=len(at), settings=settings)
         depends = [*lab.ground(), code_digest(module_of(see)).encode(), *map(judge_digest, judges)]
         found = lab.parts.keep(cell, key_of(cell, measure, depends), measure)
-        values.append(_unpacked(found.numbers))
+        values.append(unpacked(found.numbers))
         kept = found.numbers["shown"]
         shown += [decode(str(text)) for text in kept] if isinstance(kept, list) else []
     return Looked(torch.cat(values), tuple(shown))
 
 
-def _packed(values: Values) -> Told:
+def packed(values: Values) -> Told:
     """Numbers as text, without loss of single precision."""
     array = np.ascontiguousarray(values.detach().cpu().numpy(), dtype="<f4")
     return {"values": base64.b64encode(array.tobytes()).decode(), "width": array.shape[1]}
 
 
-def _unpacked(numbers: Mapping[str, JsonValue]) -> Values:
+def unpacked(numbers: Mapping[str, JsonValue]) -> Values:
     array = np.frombuffer(base64.b64decode(str(numbers["values"])), dtype="<f4")
     return torch.from_numpy(array.reshape(-1, int(str(numbers["width"]))).copy())
 
@@ -200,8 +202,15 @@ def featured(
     features: str,
     device: str,
 ) -> Values:
-    """Penultimate features by the classifier `features`; last, whether `judge` sees the labels."""
-    seen = penultimate(classifier(features, device), images)
+    """Features of each picture; last, whether the classifier `judge` sees the labels.
+
+    Args:
+        features: INCEPTION, or a classifier, whose penultimate layer is meant.
+    """
+    if features == INCEPTION:
+        seen = inception_features(images, device)
+    else:
+        seen = penultimate(classifier(features, device), images)
     right = classifier(judge, device).correct(images, [labels[i] for i in at])
     return torch.cat([seen, torch.tensor(right).to(seen)[:, None]], -1)
 

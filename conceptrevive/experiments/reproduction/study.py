@@ -20,8 +20,9 @@ from conceptrevive.experiments.table import Difference
 from conceptrevive.intervals import Rate, paired_difference
 
 STRICT = ConfigDict(extra="forbid", strict=True)
-#: Of the numbers of a cell, what is not published: pictures are on the contact sheet.
-LEFT_OUT = ("pictures",)
+#: Of the numbers of a cell, what is not published: pictures are on the contact sheet, what their
+#: features say is in the summary.
+LEFT_OUT = ("pictures", "features", "reference")
 
 
 @dataclass(frozen=True)

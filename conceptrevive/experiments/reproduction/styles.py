@@ -17,13 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from statistics import mean
 
 from pydantic import JsonValue
 
 from conceptrevive.concepts.styles import style_prompts, styles_of
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.evaluation.frechet import Distances, difference
+from conceptrevive.evaluation.frechet import Distances, difference, mean_distance
 from conceptrevive.evaluation.judges import clip
 from conceptrevive.evaluation.similarity import Mean, further, mean_of
 from conceptrevive.experiments.cells import Cell, Found, Result
@@ -137,25 +136,19 @@ def compared(
         mine: one per style. against: name → the same styles. clusters: see `mean_of`.
     """
     cosines = [x for each in mine for x in each.cosines]
-    fid = _mean_distance(mine)
+    fid = mean_distance([each.fid for each in mine])
     out: Numbers = {"similarity": _told(mean_of(cosines, 1, clusters)), "fid": fid.value}
     for name, others in against.items():
         base = [x for each in others for x in each.cosines]
         gains = [a - b for a, b in zip(cosines, base, strict=True)]
         out[f"similarity_minus_{name}"] = _told(mean_of(gains, 2, clusters))
-        value, interval = difference(fid, _mean_distance(others))
+        value, interval = difference(fid, mean_distance([each.fid for each in others]))
         out[f"fid_minus_{name}"] = {"value": value, "interval": interval and [*interval]}
     return out
 
 
 def _told(found: Mean) -> Numbers:
     return {"value": found.value, "interval": [*found.interval], "n": found.n}
-
-
-def _mean_distance(each: Sequence[Seen]) -> Distances:
-    """The mean over styles; they leave out the same groups of prompts together."""
-    columns = zip(*(seen.fid.without for seen in each), strict=True)
-    return Distances(mean(seen.fid.value for seen in each), tuple(mean(x) for x in columns))
 
 
 def summary(results: Sequence[Result]) -> dict[str, JsonValue]:

@@ -24,6 +24,7 @@ from conceptrevive.experiments.cells import Cell
 from conceptrevive.experiments.laboratory import Told
 from conceptrevive.experiments.reproduction.bench import Bench
 from conceptrevive.experiments.reproduction.looking import (
+    INCEPTION,
     Values,
     featured,
     incepted,
@@ -37,8 +38,8 @@ from conceptrevive.models.weights import Weights
 
 #: What tells similarity, by the table of concepts.
 CLIPS = {"pocket": "pocket", "paper": "openai/clip-vit-base-patch32"}
-#: Whose penultimate layer is compared on the pocket model, and what at paper scale.
-FEATURES, INCEPTION = "pocket", "inception-v3-compat"
+#: Whose penultimate layer is compared, or what else, by the table of concepts.
+FEATURES = {"pocket": "pocket", "paper": INCEPTION}
 
 
 def check_reference(bench: Bench) -> None:
@@ -61,18 +62,30 @@ def check_reference(bench: Bench) -> None:
 
 def reference_of(bench: Bench) -> Told:
     """What FID compares with, and by what."""
-    by = f"torchmetrics {installed('torchmetrics')}"
     if bench.preset == "pocket":
-        seed = evaluation_seed(bench.seed + 1)
-        reference = f"the original on the same prompts, seeds from {seed}"
-        return {"fid_reference": reference, "fid_features": "penultimate, classifier", "fid_by": by}
+        return own_reference(bench)
     reference = "COCO"
     if bench.coco is not None:  # a plan of what would be drawn has none
         real = _coco(bench)
         pairs = zip(real.files, real.captions, strict=True)
         known = short_hash(f"{file.name} {caption}\n".encode() for file, caption in pairs)
         reference = f"{len(real.files)} pictures of COCO ({known})"
-    return {"fid_reference": reference, "fid_features": INCEPTION, "fid_by": by}
+    return {"fid_reference": reference, **_told(bench)}
+
+
+def own_reference(bench: Bench) -> Told:
+    """What FID compares with where the original's own pictures are the reference."""
+    seed = evaluation_seed(bench.seed + 1)
+    reference = f"the original on the same prompts, seeds from {seed}"
+    return {"fid_reference": reference, **_told(bench)}
+
+
+def _told(bench: Bench) -> Told:
+    small = bench.preset == "pocket"
+    return {
+        "fid_features": "penultimate, classifier" if small else INCEPTION,
+        "fid_by": f"torchmetrics {installed('torchmetrics')}",
+    }
 
 
 def _coco(bench: Bench) -> Coco:
@@ -130,14 +143,41 @@ def _compared(
         drawn = look(lab, weights, jobs, concept.settings, view, [INCEPTION], {})
         files = look_at_files(lab, real.files, view, [INCEPTION], {})
         return drawn.values, files.values, ()
-    n = int(str(cell.settings["retained"]))
-    labels = [probe.labels for probe in retained_probes(concept, n)]
-    see = partial(featured, labels=labels, judge=concept.judge, features=FEATURES, device=device)
-    judges = [FEATURES, concept.judge]
+    others = of_others(bench, cell, concept, weights)
+    return others.features, others.reference, others.right
+
+
+@dataclass(frozen=True)
+class Others:
+    """What was seen of the pictures of what is retained.
+
+    Attributes:
+        right: whether each shows its object. features: of each.
+        reference: of the original's pictures of the same prompts under another seed.
+    """
+
+    right: tuple[bool, ...]
+    features: Values
+    reference: Values
+
+
+def of_others(bench: Bench, cell: Cell, concept: Concept, weights: Weights) -> Others:
+    """Retained pictures, drawn with `weights`, and the reference, if they are not kept."""
+    lab, device, n = bench.lab, bench.lab.parts.device, int(str(cell.settings["retained"]))
+    labels, features = [p.labels for p in retained_probes(concept, n)], FEATURES[bench.preset]
+    see = partial(featured, labels=labels, judge=concept.judge, features=features, device=device)
     told: Told = {"labels": [[*x] for x in labels]}
     mine, other = (
-        look(lab, w, retained_pictures(concept, n, seed), concept.settings, see, judges, told)
+        look(
+            lab,
+            w,
+            retained_pictures(concept, n, seed),
+            concept.settings,
+            see,
+            [features, concept.judge],
+            told,
+        )
         for w, seed in ((weights, cell.seed), (lab.original, cell.seed + 1))
     )
     right = tuple(bool(x) for x in mine.values[:, -1])
-    return mine.values[:, :-1], other.values[:, :-1], right
+    return Others(right, mine.values[:, :-1], other.values[:, :-1])

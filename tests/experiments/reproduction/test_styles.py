@@ -19,7 +19,7 @@ from conceptrevive.experiments.laboratory import Laboratory
 from conceptrevive.experiments.reproduction import looking, styles, views
 from conceptrevive.experiments.reproduction.bench import Bench
 from conceptrevive.experiments.reproduction.driver import reproduce
-from conceptrevive.experiments.reproduction.looking import _packed, _unpacked, look
+from conceptrevive.experiments.reproduction.looking import look, packed, unpacked
 from conceptrevive.experiments.reproduction.profiles import LAPTOP, PAPER, PROFILES, SMOKE
 from conceptrevive.experiments.reproduction.study import Study
 from conceptrevive.experiments.runner import parts_of
@@ -175,7 +175,7 @@ def test_pieces_are_put_together_in_order(bench, concept, monkeypatch):
     look(lab, lab.original, jobs, cat.settings, see, [], {"whole": False}, [0, 3])
     assert len(drawn) == 10, "drawn once"
     values = torch.tensor([[0.1, -3e-38], [1e38, 2]])
-    assert torch.equal(_unpacked(_packed(values)), values)
+    assert torch.equal(unpacked(packed(values)), values)
 
 
 def told(recipe, concept, cosines, without):
@@ -245,7 +245,7 @@ def test_at_paper_scale_captions_are_drawn_and_compared_with_their_pictures(
     assert set(found.outcomes) == {"erased", "clip_score"}
     real = torch.tensor([[60.0 * i, 10, 10] for i in range(4)])
     kept = [p for p in bench.lab.parts.folder.glob("looked-*.json") if "thing 2" in p.read_text()]
-    drawn = _unpacked(json.loads(kept[0].read_text())["numbers"])
+    drawn = unpacked(json.loads(kept[0].read_text())["numbers"])
     assert len(kept) == 1 and drawn.shape == (4, 3)
     assert found.numbers["fid"] == pytest.approx(frechet_distance(drawn, real), rel=1e-4)
 
