@@ -60,7 +60,7 @@ class Journey:
 
     def step(self, name: str, what: str, work: Callable[[], object]) -> None:
         """Time `work`; a command's exit code but 0 and, for an audit, 1 ends the journey."""
-        before = {d: reset_peak(d) for d in {CPU, self.device}}
+        before = {d: reset_peak(d) for d in dict.fromkeys([CPU, self.device])}
         synchronize(self.device)
         start = time.perf_counter()
         with redirect_stdout(StringIO()):  # what the commands print is no row of the table

@@ -361,7 +361,7 @@ def origins() -> dict[str, tuple[Callable[[int, int], Weights], bool]]:
     """{name: (function of seed and steps, whether the seed matters)}, in alphabetical order."""
     found = {
         str(p.parent.relative_to(ASSETS)).replace("/", " "): (_shipped(p), False)
-        for p in ASSETS.rglob("*.safetensors")
+        for p in sorted(ASSETS.rglob("*.safetensors"))
     }
     return dict(
         sorted((found | {f.__name__.replace("_", " "): (f, True) for f in TRAINED}).items())

@@ -71,7 +71,7 @@ def copy_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) ->
 
 def _remove_left(path: Path, host: str) -> None:
     """Remove the temporary files for `path` whose process is gone."""
-    for left in path.parent.iterdir():
+    for left in sorted(path.parent.iterdir()):
         head, _, process = left.name.removesuffix(".tmp").rpartition(".")
         if left.name.endswith(".tmp") and head == f".{path.name}.{host}" and _is_gone(process):
             _remove(left)

@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="which sample (default 0)")
     parser.add_argument("--out", type=Path, default=Path("results/mutants.json"))
     args = parser.parse_args()
-    paths = [str(p) for f in FOLDERS for p in Path("conceptrevive", f).rglob("*.py")]
+    paths = [str(p) for f in FOLDERS for p in sorted(Path("conceptrevive", f).rglob("*.py"))]
     mutants, places = sample(paths, args.count, args.seed)
     tree = _copy()
     forks.preload()

@@ -127,9 +127,9 @@ def choose(traced: Mapping[str, Any], path: str, lines: range) -> list[str]:
         files[test.split("::")[0]].append(test)
     hit = traced["lines"].get(path, {})
     chosen: set[str] = set()
-    for context in {c for line in lines for c in hit.get(str(line), [])}:
+    for context in sorted({c for line in lines for c in hit.get(str(line), [])}):
         chosen.update([context] if "::" in context else files.get(context, seconds))
-    return sorted(chosen, key=lambda test: seconds[test])
+    return sorted(chosen, key=lambda test: (seconds[test], test))
 
 
 def check(tests: Sequence[str]) -> int:

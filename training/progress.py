@@ -130,7 +130,7 @@ def probe(
         objects: drawn with every `ff.net.2` scaled. six: located and erased.
         images, retained: pictures of the concept and of the others in each cell.
     """
-    concepts = {o: replace(get_concept(o), settings=settings) for o in {*objects, *six}}
+    concepts = {o: replace(get_concept(o), settings=settings) for o in [*objects, *six]}
     original = read_weights(pipe)
     run = {"tau": settings.tau, "steps": settings.steps, "guidance": settings.guidance}
     energy, erased = [], []

@@ -135,7 +135,7 @@ def _paired(new: Parts, old: Parts) -> dict[str, str]:
 
 def _in_common(new: dict[str, Header], old: dict[str, Header]) -> tuple[int, int]:
     """How many tensors agree in name and shape, and in name."""
-    names = new.keys() & old.keys()
+    names = [name for name in new if name in old]
     shapes = sum(new[n].entries[n].shape == old[n].entries[n].shape for n in names)
     return shapes, len(names)
 

@@ -101,7 +101,7 @@ def _family(layers: Sequence[Layer]) -> str:
     shapes = {x.scan.shape[1] / x.scan.shape[0] for x in layers if len(x.scan.shape) == 2}
     if len(layers) < 2 or len(shapes) != 1:
         return ""
-    return f"All these matrices are {shapes.pop():g} times as wide as high: one family of layers."
+    return f"All these matrices are {min(shapes):g} times as wide as high: one family of layers."
 
 
 def _signs(layers: Sequence[Layer]) -> str:

@@ -121,7 +121,7 @@ class Classifier:
         self.check(wanted)
         out = [False] * len(images)
         of = [group_of(labels[0]) for labels in wanted]
-        for group in set(of):
+        for group in dict.fromkeys(of):
             index = [i for i, g in enumerate(of) if g == group]
             best = self.top1([images[i] for i in index], group)
             for i, label in zip(index, best, strict=True):

@@ -79,8 +79,8 @@ def match_names(names: Iterable[str], there: Collection[str]) -> dict[str, str]:
     if len(same) == len(wanted):
         return same
     first = next(m for m in wanted.values() if m not in there)
-    more = {t.removesuffix(first) for t in there if t.endswith(f".{first}")}
-    less = {first.removesuffix(t) for t in there if first.endswith(f".{t}")}
+    more = dict.fromkeys(t.removesuffix(first) for t in there if t.endswith(f".{first}"))
+    less = dict.fromkeys(first.removesuffix(t) for t in there if first.endswith(f".{t}"))
     found = [{n: f"{p}{m}" for n, m in wanted.items()} for p in more]
     found += [{n: m.removeprefix(p) for n, m in wanted.items() if m.startswith(p)} for p in less]
     fits = [m for m in found if len(m) == len(wanted) and all(t in there for t in m.values())]

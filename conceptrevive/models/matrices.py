@@ -94,7 +94,7 @@ def views(model: Model, layers: Layers = None) -> dict[str, View]:
     choice = selection.choose([layer for layer, _ in there], _whose(model, selection))
     choice.warn()
     modules = {(layer.component, layer.name): module for layer, module in there}
-    for component in {layer.component for layer in choice.layers.values()}:
+    for component in dict.fromkeys(layer.component for layer in choice.layers.values()):
         refuse_disk(component, component_of(model, component))
     out = {}
     for key, layer in choice.layers.items():

@@ -37,7 +37,7 @@ def matrix_pictures(
         raise ConceptReviveError("no matrices: give at least one")
     values = [m.detach().double().cpu().numpy() for m in matrices]
     shapes = {v.shape for v in values}
-    if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+    if len(shapes) != 1 or values[0].ndim != 2:
         raise ConceptReviveError(f"shapes {sorted(shapes)}: give matrices of one shape")
     if missing is not None and [tuple(m.shape) for m in missing] != [v.shape for v in values]:
         raise ConceptReviveError("missing needs one mask a matrix, of its shape")

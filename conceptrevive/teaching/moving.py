@@ -229,7 +229,7 @@ def _encoded(frames: Sequence[Frame]) -> tuple[tuple[bytes, ...], tuple[int, int
         buffer = BytesIO()
         picture.save(buffer, "WEBP", lossless=True, method=4)
         out.append(buffer.getvalue())
-    return tuple(out), sizes.pop()
+    return tuple(out), pictures[0].size
 
 
 def _picture(frame: Frame) -> Image.Image:

@@ -40,7 +40,7 @@ def show_pictures(
     widths = {len(row) for row in rows.values()} | ({len(columns)} if columns else set())
     if len(widths) != 1:
         raise ConceptReviveError(f"rows of {sorted(widths)} pictures: give as many to every row")
-    across = widths.pop()
+    (across,) = widths
     fig, axes = plt.subplots(
         len(rows), across, figsize=(0.95 * across + 0.3, 1.15 * len(rows) + 0.3), squeeze=False
     )

@@ -118,7 +118,8 @@ class ColumnNormFitter:
         Every layer has seen as many samples as the others, `least` or more, and all sums are
         finite.
         """
-        if silent := next((n for n in self.once if not self._samples[n][0]), None):
+        unheard = (n for n, seen in self._samples.items() if n in self.once and not seen[0])
+        if silent := next(unheard, None):
             raise ConceptReviveError(
                 f"{silent} does not run where this pipeline draws from a prompt: choose layers of "
                 "its denoiser, or of a text encoder that it uses"

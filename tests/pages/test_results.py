@@ -49,7 +49,7 @@ def test_every_experiment_is_shown_and_every_figure_drawn(elsewhere):
     drawn = {p.name for p in (elsewhere / "book/images").iterdir()}
     figures = ("signs", "objects", "accuracy", "defence", "surface", "stability")
     assert drawn == {f"results-{name}.png" for name in figures}
-    for name in {c.experiment for c in CLAIMS} - {*EXPERIMENTS}:
+    for name in sorted({c.experiment for c in CLAIMS} - {*EXPERIMENTS}):
         said = f"Not measured yet. `conceptrevive reproduce {name} --profile laptop` measures it.\n"
         assert shown[f"experiment-{name}"] == said
 

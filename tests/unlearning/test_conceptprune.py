@@ -414,6 +414,14 @@ def test_batches_add_up_to_all_at_once():
         torch.testing.assert_close(other[name], expected)
 
 
+def test_of_layers_that_never_ran_the_first_is_named():
+    layers = {f"layer {i}": torch.nn.Linear(6, 2) for i in range(20)}
+    fitter = activations.ColumnNormFitter(layers, steps=1, once=layers.keys())
+    fitter.update("layer 0", 0, torch.ones(1, 1, 6), pictures=1)
+    with pytest.raises(cr.ConceptReviveError, match=r"^layer 1 does not run where this pipeline"):
+        fitter.norms  # noqa: B018
+
+
 def test_a_layer_without_a_record_has_no_norms():
     layers = {"a": torch.nn.Linear(6, 2), "b": torch.nn.Linear(6, 2)}
     fitter = activations.ColumnNormFitter(layers, steps=2)
