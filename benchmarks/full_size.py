@@ -25,11 +25,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.common import RESULTS, synchronize, write_table
-from benchmarks.random_model import random_sd15
 from conceptrevive.cli import main as conceptrevive
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.experiments.memory import peak_since, reset_peak
 from conceptrevive.models.pipeline import hushed, parse_device
+from conceptrevive.models.random_model import random_sd15
 
 CPU = torch.device("cpu")
 

@@ -275,7 +275,7 @@ def _load(args, device: torch.device):
     )
     if args.model != "sd15-random":
         return load_pipeline(args.model, device=device), concept
-    from benchmarks.random_model import random_sd15
+    from conceptrevive.models.random_model import random_sd15
 
     return random_sd15(
         device, torch.float16 if device.type == "cuda" else torch.float32, args.seed

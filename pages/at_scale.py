@@ -11,37 +11,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from benchmarks.common import RESULTS as BENCHMARKS
 from benchmarks.common import read_table
 from conceptrevive.concepts.presets import get_concept
+from conceptrevive.experiments.operations import (
+    A100,
+    H100,
+    LEAST,
+    MOST,
+    UTILISATION,
+    Card,
+    Model,
+    seconds,
+    stable_diffusion,
+)
 from conceptrevive.experiments.reproduction.catalogue import EXPERIMENTS
 from conceptrevive.experiments.reproduction.plan import Plan
 from conceptrevive.experiments.reproduction.profiles import PAPER
 from pages.experiment_tables import whole
-from pages.operations import Model, Work, longest, stable_diffusion, work
+from pages.operations import Work, longest, work
 from pages.processes import processes
 from pages.tables import GENERATED, ROOT, table
 
-
-@dataclass(frozen=True)
-class Card:
-    """A GPU: its name and dense float16 operations a second, as its maker states them."""
-
-    name: str
-    peak: float
-
-
-CARDS = (Card("A100", 312e12), Card("H100 SXM", 989e12))
-#: The share of the peak that drawing reaches: assumed, with how far off it may be.
-UTILISATION, LEAST, MOST = 0.25, 0.15, 0.40
+CARDS = (A100, H100)
 COUNTS = (1, 8, 64)
 
 
 def hours(operations: float, card: Card, utilisation: float = UTILISATION) -> float:
     """GPU-hours of so many operations."""
-    return operations / (card.peak * utilisation) / 3600
+    return seconds(operations, card, utilisation) / 3600
 
 
 def wall(work: Sequence[Work], card: Card, gpus: int, efficiency: float) -> float:
@@ -127,7 +126,7 @@ def page(works: Sequence[Work], model: Model, plan: Plan) -> str:
     picture = model.picture(steps)
     shared = efficiency()
     peaks = ", ".join(f"{c.name} {c.peak / 1e12:.0f}" for c in CARDS)
-    seconds = ", ".join(f"{picture / (c.peak * UTILISATION):.2f} s ({c.name})" for c in CARDS)
+    each = ", ".join(f"{seconds(picture, c):.2f} s ({c.name})" for c in CARDS)
     located = locating(plan, model)
     whole = together(works).total
     return (
@@ -139,7 +138,7 @@ def page(works: Sequence[Work], model: Model, plan: Plan) -> str:
         f"profile's own cells, {together(works).asked:,} that are looked at, each drawn once "
         "however many cells look at it. Assumed is the rate: "
         f"{UTILISATION:g} of the card's float16 peak (10¹² a second: {peaks}), that is "
-        f"{seconds} a picture; the range is for {MOST:g} to {LEAST:g}. "
+        f"{each} a picture; the range is for {MOST:g} to {LEAST:g}. "
         "No GPU was timed for this.\n\n"
         + table_of(works)
         + "\nNot counted: judging, completion, audits, gradients of other locators, reading and "

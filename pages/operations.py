@@ -5,15 +5,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
-
-import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch.utils.flop_counter import FlopCounterMode
 
 from conceptrevive.evaluation.outcomes import erased_pictures, retained_pictures
 from conceptrevive.experiments.cells import Cell
+from conceptrevive.experiments.operations import Model
 from conceptrevive.experiments.reproduction.bench import pruned_concepts
 from conceptrevive.experiments.reproduction.claims import NMS
 from conceptrevive.experiments.reproduction.plan import Plan
@@ -26,42 +22,6 @@ SAME = {
     "ConceptPrune pruned": PRUNED,
     "ConceptPrune revived": NMS,
 }
-TOKENS, WIDTH, LATENT, CHANNELS = 77, 768, 64, 4
-
-
-@dataclass(frozen=True)
-class Model:
-    """Floating-point operations (two a multiplication with its addition) of one forward pass.
-
-    Attributes:
-        denoiser: the UNet on one latent. decoder: the autoencoder's decoder on one latent.
-    """
-
-    denoiser: float
-    decoder: float
-
-    def picture(self, steps: int) -> float:
-        """Of one picture under classifier-free guidance, which calls the denoiser twice a step."""
-        return 2 * steps * self.denoiser + self.decoder
-
-
-@cache
-def stable_diffusion() -> Model:
-    """Stable Diffusion 1.5 at 512 × 512, counted on tensors without values."""
-    with torch.device("meta"), torch.no_grad():
-        unet = UNet2DConditionModel(sample_size=LATENT, cross_attention_dim=WIDTH)
-        decoder = AutoencoderKL(
-            block_out_channels=(128, 256, 512, 512),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            layers_per_block=2,
-        )
-        latent = torch.zeros(1, CHANNELS, LATENT, LATENT)
-        with FlopCounterMode(display=False) as denoising:
-            unet(latent, torch.tensor(1), torch.zeros(1, TOKENS, WIDTH))
-        with FlopCounterMode(display=False) as decoding:
-            decoder.decode(latent)
-    return Model(float(denoising.get_total_flops()), float(decoding.get_total_flops()))
 
 
 def cells_of(name: str, plan: Plan) -> list[Cell]:

@@ -385,7 +385,7 @@ def test_editing_a_folder_adds_less_than_half_of_it(tmp_path):
 
 
 def test_the_random_model_is_located_and_attacked(tmp_path, monkeypatch):
-    from benchmarks import random_model
+    from conceptrevive.models import random_model
 
     small = random_model.random_sd15
     monkeypatch.setattr(random_model, "random_sd15", lambda *a: small(*a, size=8, share=0.05))

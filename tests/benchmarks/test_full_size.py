@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from benchmarks import common, full_size
-from benchmarks.random_model import random_parts, scaled
+from conceptrevive.models.random_model import random_parts, scaled
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -19,9 +17,8 @@ STEPS = "build locate prune revive obfuscate audit load draw evaluate".split()
 
 
 def test_the_random_model_has_exactly_the_shapes_of_sd15():
-    tokens = SimpleNamespace(bos_token_id=0, eos_token_id=1, pad_token_id=1)
     with torch.device("meta"):
-        parts = random_parts(tokens)
+        parts = random_parts()
     assert tuple(sum(p.numel() for p in part.parameters()) for part in parts) == PARAMETERS
     shapes = [m.weight.shape for n, m in parts[0].named_modules() if n.endswith("ff.net.2")]
     assert sorted(map(tuple, shapes)) == [(320, 1280)] * 5 + [(640, 2560)] * 5 + [(1280, 5120)] * 6

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from conceptrevive.experiments.cells import Cell
+from conceptrevive.experiments.operations import Card, Model, stable_diffusion
 from conceptrevive.experiments.reproduction.plan import Plan
 from conceptrevive.experiments.reproduction.profiles import PAPER, SMOKE
 from conceptrevive.experiments.reproduction.study import Study
-from pages.at_scale import CARDS, Card, clusters, hours, locating, wall
-from pages.operations import Model, Work, blocks, cells_of, longest, stable_diffusion, work
+from pages.at_scale import CARDS, clusters, hours, locating, wall
+from pages.operations import Work, blocks, cells_of, longest, work
 from pages.tables import ROOT
 
 SMALL = replace(PAPER, concepts=2, images=10, retained=24, top_k=(0.6,), bits=(4,))
@@ -84,7 +85,7 @@ def test_detections_are_counted_set_by_set():
 
 
 def test_hours_by_hand():
-    card = Card("made up", 1e12)
+    card = Card("made up", 1e12, 1e9)
     assert hours(3600e12, card, 0.5) == 2.0
     assert longest([3.0, 1, 1, 1], 2) == 3 and longest([1.0, 1, 1, 3], 2) == 4
     assert longest([2.0, 2], 1) == 4 and longest([2.0], 8) == 2

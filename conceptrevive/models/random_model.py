@@ -1,16 +1,27 @@
-"""Stable Diffusion 1.5's shapes with random weights: for timing where its own are not there."""
+"""Stable Diffusion 1.5's shapes with random weights: for timing and trying where its own are not.
+
+Whatever is found in such a model means nothing; shapes, counts, files, time and memory do.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
+
+from conceptrevive.files import ASSETS
+from conceptrevive.models.pipeline import hushed
+from conceptrevive.models.protocol import TextToImage
 
 #: Channels of the UNet's and of the autoencoder's blocks; width and heads of the text encoder.
 UNET, AUTOENCODER, TEXT, HEADS = (320, 640, 1280, 1280), (128, 256, 512, 512), 768, 12
 
 #: Tokens that its text encoder knows, and takes at a time.
 VOCABULARY, TOKENS = 49408, 77
+
+#: Side and channels of the latents of a picture of 512 × 512.
+LATENT, CHANNELS = 64, 4
 
 #: What channels are normalised in groups of.
 GROUPS = 32
@@ -21,28 +32,36 @@ def scaled(channels: tuple[int, ...], share: float) -> tuple[int, ...]:
     return tuple(GROUPS * max(1, math.ceil(share * c / GROUPS)) for c in channels)
 
 
-def random_parts(tokenizer, size: int = 64, share: float = 1.0):
+def random_parts(
+    size: int = LATENT, share: float = 1.0, begin: int = VOCABULARY - 2, end: int = VOCABULARY - 1
+) -> tuple[Any, Any, Any]:
     """SD-1.5's UNet, autoencoder and text encoder as their classes initialise them.
+
+    On the device meta (`with torch.device("meta")`) they have shapes and no values.
 
     Args:
         size: side of the latents, 64 for pictures of 512 × 512.
         share: of every width; 1.0 is exact.
+        begin, end: the tokenizer's first and last token of a prompt.
     """
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    import diffusers
     from transformers import CLIPTextConfig, CLIPTextModel
 
+    library: Any = diffusers
     heads = max(1, round(share * HEADS))
     width = TEXT // HEADS * heads
-    unet = UNet2DConditionModel(
+    unet = library.UNet2DConditionModel(
         sample_size=size,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
         block_out_channels=scaled(UNET, share),
         cross_attention_dim=width,
         attention_head_dim=8,
     )
-    vae = AutoencoderKL(
+    vae = library.AutoencoderKL(
         block_out_channels=scaled(AUTOENCODER, share),
         layers_per_block=2,
-        latent_channels=4,
+        latent_channels=CHANNELS,
         sample_size=8 * size,
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -56,47 +75,51 @@ def random_parts(tokenizer, size: int = 64, share: float = 1.0):
             num_attention_heads=heads,
             projection_dim=width,
             max_position_embeddings=TOKENS,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=begin,
+            eos_token_id=end,
+            pad_token_id=end,
         )
     )
-    return unet, vae, text
+    parts: tuple[Any, Any, Any] = unet, vae, text
+    for part in parts:
+        part.eval().requires_grad_(False)
+    return parts
 
 
 def random_sd15(
-    device: torch.device, dtype: torch.dtype, seed: int = 0, size: int = 64, share: float = 1.0
-):
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+    size: int = LATENT,
+    share: float = 1.0,
+) -> TextToImage:
     """A pipeline of exactly SD-1.5's shapes, random; the pocket's tokenizer and scheduler.
 
     Args:
         size, share: see `random_parts`; smaller ones rehearse.
     """
-    from diffusers import DDIMScheduler, StableDiffusionPipeline
+    import diffusers
     from transformers import CLIPTokenizer
 
-    from conceptrevive.files import ASSETS
-    from conceptrevive.models.pipeline import hushed
-
+    library: Any = diffusers
     with hushed(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tokenizer = CLIPTokenizer.from_pretrained(
             ASSETS / "pocket/tokenizer", model_max_length=TOKENS
         )
-        unet, vae, text = random_parts(tokenizer, size, share)
+        unet, vae, text = random_parts(size, share, tokenizer.bos_token_id, tokenizer.eos_token_id)
         for part in (unet, vae, text):
             part.to(dtype)
-    pipe = StableDiffusionPipeline(
+    pipe = library.StableDiffusionPipeline(
         vae=vae,
         text_encoder=text,
         tokenizer=tokenizer,
         unet=unet,
-        scheduler=DDIMScheduler.from_pretrained(ASSETS / "pocket/scheduler"),
+        scheduler=library.DDIMScheduler.from_pretrained(ASSETS / "pocket/scheduler"),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    for part in (pipe.vae, pipe.text_encoder, pipe.unet):
-        part.eval().requires_grad_(False)
     pipe.set_progress_bar_config(disable=True)
-    return pipe.to(device)
+    loaded: TextToImage = pipe.to(device)
+    return loaded
