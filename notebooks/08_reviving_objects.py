@@ -42,9 +42,8 @@ from conceptrevive.teaching.exercises import check
 from conceptrevive.teaching.moving import explore, tiled
 from conceptrevive.teaching.plots import show_differences, use_theme
 from conceptrevive.teaching.published import (
-    PublishedError,
+    measured,
     provenance_line,
-    published,
     published_json,
 )
 from conceptrevive.teaching.versions import versions
@@ -252,12 +251,7 @@ late.corrwith(rates["revived"], method="spearman").round(2)
 # pictures of other objects, all of them over the twelve: a revival that ruined them would be no revival.
 
 # %% tags=["hide-input"]
-try:
-    study = published("laptop/objects")
-    print(provenance_line(study))
-except PublishedError:
-    study = None
-    print("made by: conceptrevive reproduce objects --profile laptop")
+study = measured("objects")
 ROWS = ["original", "pruned", *(f"quantised {b} bits" for b in BITS[::-1])]
 ROWS += ["completed"]
 ROWS += [f"neuron {rule} 0.6" for rule in ("sample", "average", "max")]

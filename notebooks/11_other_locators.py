@@ -41,9 +41,8 @@ from conceptrevive.teaching.exercises import check
 from conceptrevive.teaching.moving import explore, slider_pictures, tiled
 from conceptrevive.teaching.plots import use_theme
 from conceptrevive.teaching.published import (
-    PublishedError,
+    measured,
     provenance_line,
-    published,
     published_json,
 )
 from conceptrevive.teaching.versions import versions
@@ -467,18 +466,6 @@ plt.show()
 
 
 # %%
-def measured(name):
-    """A published study; None, and how to make it, where there is none."""
-    try:
-        found = published(f"laptop/{name}")
-    except PublishedError:
-        print(f"no results/laptop/{name}.json here; this makes it:")
-        print(f"conceptrevive reproduce {name} --profile laptop")
-        return None
-    print(provenance_line(found))
-    return found
-
-
 def shares(study):
     """Means over a row's concepts, and signs where there are any."""
     found = {}

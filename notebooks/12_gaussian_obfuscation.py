@@ -48,11 +48,7 @@ from conceptrevive.revival.positions import guess_everywhere, redrawn_positions
 from conceptrevive.teaching.exercises import check
 from conceptrevive.teaching.moving import explore, slider_pictures, tiled
 from conceptrevive.teaching.plots import use_theme
-from conceptrevive.teaching.published import (
-    PublishedError,
-    provenance_line,
-    published,
-)
+from conceptrevive.teaching.published import measured
 from conceptrevive.teaching.versions import versions
 
 # %%
@@ -481,18 +477,6 @@ pd.DataFrame.from_dict(rows, orient="index", columns=heads).round(2)
 
 
 # %% tags=["hide-input"]
-def measured(name):
-    """A published study; None, and how to make it, where there is none."""
-    try:
-        found = published(f"laptop/{name}")
-    except PublishedError:
-        print(f"no results/laptop/{name}.json here; this makes it:")
-        print(f"conceptrevive reproduce {name} --profile laptop")
-        return None
-    print(provenance_line(found))
-    return found
-
-
 def rows_of(study):
     """Weights as published, and the same attacked at guessed places."""
     names = [e.recipe for e in study.entries if e.recipe[:3] == "σ_M"]

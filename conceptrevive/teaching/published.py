@@ -35,6 +35,26 @@ def published(name: str) -> Study:
     return Study.read(published_file(name))
 
 
+def measured(experiment: str) -> Study | None:
+    """The laptop's study of an experiment, with a line on how it came about.
+
+    Where it is not at hand it prints the command that makes it, and returns None.
+
+    Args:
+        experiment: as `conceptrevive reproduce` takes it, such as `objects`.
+
+    Raises ConceptReviveError if the file is there, but is not a whole study.
+    """
+    try:
+        study = published(f"laptop/{experiment}")
+    except PublishedError:
+        print(f"no results/laptop/{experiment}.json here; this makes it:")
+        print(f"conceptrevive reproduce {experiment} --profile laptop")
+        return None
+    print(provenance_line(study))
+    return study
+
+
 def published_json(name: str) -> dict[str, Any]:
     """A published file that is not a study, such as `audit/rates`, as it stands."""
     path = published_file(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
@@ -111,7 +110,6 @@ def lora(path):
     return up @ down
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("peft"), reason="peft fuses LoRAs")
 @pytest.mark.parametrize(("behind", "scale"), [("", 1.0), ("@0.5", 0.5)])
 def test_a_lora_is_fused(model, tmp_path, behind, scale):
     added, before = lora(tmp_path), weight_of(cr.load_pipeline(model, device="cpu"))

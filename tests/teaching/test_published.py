@@ -12,6 +12,7 @@ from conceptrevive.errors import ConceptReviveError
 from conceptrevive.teaching import published as module
 from conceptrevive.teaching.published import (
     PublishedError,
+    measured,
     provenance_line,
     published,
     published_file,
@@ -56,6 +57,22 @@ def test_a_study_is_typed(tmp_path, monkeypatch):
     (tmp_path / "smoke/signs.json").write_text("{}")
     with pytest.raises(ConceptReviveError, match=r"signs\.json"):
         published("smoke/signs")
+
+
+def test_what_is_not_measured_is_told_with_the_command_that_does(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "_checkout", lambda: tmp_path)
+    assert measured("signs") is None
+    assert capsys.readouterr().out == (
+        "no results/laptop/signs.json here; this makes it:\n"
+        "conceptrevive reproduce signs --profile laptop\n"
+    )
+    (tmp_path / "laptop").mkdir()
+    (tmp_path / "laptop/signs.json").write_text(json.dumps(STUDY))
+    study = measured("signs")
+    assert study.shows == "Fig. 2" and capsys.readouterr().out == f"{provenance_line(study)}\n"
+    (tmp_path / "laptop/signs.json").write_text("{}")
+    with pytest.raises(ConceptReviveError, match=r"signs\.json"):
+        measured("signs")
 
 
 def test_what_is_missing_is_told_with_what_there_is(tmp_path, monkeypatch):
