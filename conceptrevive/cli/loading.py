@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, get_type_hints
 
+from conceptrevive.cli.options import (
+    Config,
+    Denoiser,
+    Device,
+    HowToDraw,
+    Lora,
+    Precision,
+    Revision,
+    Size,
+    Variant,
+)
 from conceptrevive.concepts.defaults import PRESETS, preset_for
 from conceptrevive.errors import ConceptReviveError
 
@@ -18,15 +32,37 @@ if TYPE_CHECKING:
 class Loading:
     """The options of loading a pipeline, by their names; `unet` is the transformer's too."""
 
-    device: str | None = None
-    revision: str | None = None
-    variant: str | None = None
-    dtype: str | None = None
-    unet: str | None = None
-    lora: str | None = None
-    config: str | None = None
-    adapter: str | None = None
-    size: str | None = None
+    adapter: HowToDraw = None
+    size: Size = None
+    device: Device = None
+    dtype: Precision = None
+    revision: Revision = None
+    variant: Variant = None
+    unet: Denoiser = None
+    lora: Lora = None
+    config: Config = None
+
+
+def with_loading(command: Callable[..., object]) -> Callable[..., object]:
+    """`command` for typer: in place of its `options` it takes every field of `Loading`."""
+    fields = get_type_hints(Loading, include_extras=True)
+    hints = get_type_hints(command, include_extras=True)
+
+    @wraps(command)
+    def run(**given: Any) -> object:
+        options = Loading(**{name: given.pop(name) for name in fields if name in given})
+        return command(**given, options=options)
+
+    signature = inspect.signature(command)
+    taken: list[inspect.Parameter] = []
+    for own in signature.parameters.values():
+        of = fields if own.name == "options" else {own.name: hints[own.name]}
+        default = None if own.name == "options" else own.default
+        taken += [own.replace(name=n, annotation=of[n], default=default) for n in of]
+    named = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in taken]
+    vars(run)["__signature__"] = signature.replace(parameters=named, return_annotation=None)
+    run.__annotations__ = {p.name: p.annotation for p in named} | {"return": None}
+    return run
 
 
 def load(

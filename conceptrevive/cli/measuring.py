@@ -6,28 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from conceptrevive.cli.loading import Loading, load
+from conceptrevive.cli.loading import Loading, load, with_loading
 from conceptrevive.cli.options import (
     AsJson,
     BatchSize,
     ConceptName,
-    Config,
-    Denoiser,
-    Device,
     DryRun,
     Guidance,
-    HowToDraw,
     LayersOption,
     LocateSeed,
-    Lora,
     Model,
-    Precision,
-    Revision,
     Seed,
-    Size,
     Steps,
     Table,
-    Variant,
 )
 from conceptrevive.cli.output import progress, show
 from conceptrevive.cli.places import check_file, holds
@@ -36,6 +27,7 @@ from conceptrevive.evaluation.defaults import IMAGES
 from conceptrevive.unlearning.defaults import BY_GRADIENT, METHOD, METHODS
 
 
+@with_loading
 def run_locate(
     model: Model,
     concept: ConceptName,
@@ -66,16 +58,9 @@ def run_locate(
     steps: Steps = None,
     guidance: Guidance = None,
     batch_size: BatchSize = None,
-    adapter: HowToDraw = None,
-    size: Size = None,
+    *,
+    options: Loading,
     as_json: AsJson = False,
-    device: Device = None,
-    dtype: Precision = None,
-    revision: Revision = None,
-    variant: Variant = None,
-    unet: Denoiser = None,
-    lora: Lora = None,
-    config: Config = None,
     seed: LocateSeed = 0,
 ) -> None:
     """Find the weights of a concept."""
@@ -91,23 +76,13 @@ def run_locate(
         "guidance": guidance,
         "batch_size": batch_size,
     }
-    options = Loading(
-        device=device,
-        revision=revision,
-        variant=variant,
-        dtype=dtype,
-        unet=unet,
-        lora=lora,
-        config=config,
-        adapter=adapter,
-        size=size,
-    )
     locator(method, **settings)  # before anything is loaded
     check_file("--out", out, is_ours=holds(FORMAT.encode()), what="mask file")
     by_gradient = method in BY_GRADIENT
     if dry_run:
         own = layers or ("linear" if by_gradient else None)
-        show_meant(unet or model, own, as_json, revision=revision, variant=variant)
+        named = {"revision": options.revision, "variant": options.variant}
+        show_meant(options.unet or model, own, as_json, **named)
         return
     chosen, pipe = load(model, concept, preset, options, single=by_gradient)
     given: dict[str, Any] = {n: v for n, v in settings.items() if v is not None}
@@ -131,6 +106,7 @@ def run_locate(
     show(result, as_json)
 
 
+@with_loading
 def run_evaluate(
     model: Model,
     concept: ConceptName,
@@ -150,16 +126,9 @@ def run_evaluate(
     steps: Steps = None,
     guidance: Guidance = None,
     batch_size: BatchSize = None,
-    adapter: HowToDraw = None,
-    size: Size = None,
+    *,
+    options: Loading,
     as_json: AsJson = False,
-    device: Device = None,
-    dtype: Precision = None,
-    revision: Revision = None,
-    variant: Variant = None,
-    unet: Denoiser = None,
-    lora: Lora = None,
-    config: Config = None,
     seed: Seed = 0,
 ) -> None:
     """Draw the concept and judge it."""
@@ -170,17 +139,6 @@ def run_evaluate(
     from conceptrevive.models.layers import denoiser
 
     own = None if judge is None else find_judge(judge)
-    options = Loading(
-        device=device,
-        revision=revision,
-        variant=variant,
-        dtype=dtype,
-        unet=unet,
-        lora=lora,
-        config=config,
-        adapter=adapter,
-        size=size,
-    )
     chosen, pipe = load(model, concept, preset, options)
     others = len({p.labels for p in chosen.retained}) if retained is None else retained
     with progress(f"evaluate {chosen.name}", images + others) as update:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import fields
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from typer.main import get_command
 
 from conceptrevive.cli import main
+from conceptrevive.cli.app import app
 from conceptrevive.cli.loading import Loading, load
 from conceptrevive.models.adapters.choosing import adapter_of
 from conceptrevive.models.calling import latent_size
@@ -23,6 +26,18 @@ def concept(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text("name: own\ntarget_prompts: [a cat]\nbase_prompts: [a park]\n")
     return str(path)
+
+
+def test_commands_that_load_take_every_option_of_loading():
+    commands = get_command(app).commands
+    names = [field.name for field in fields(Loading)]
+    assert {"adapter", "size", "device", "dtype", "unet", "lora"} <= set(names)
+    for command in ("locate", "evaluate"):
+        taken = {p.name: p for p in commands[command].params}
+        assert "options" not in taken and {"concept", "as_json", "seed"} <= taken.keys()
+        assert [n for n in taken if n in names] == names, "all of them, once, side by side"
+        assert taken["unet"].opts == ["--unet", "--transformer"] and taken["unet"].default is None
+        assert taken["lora"].help.startswith("LoRA to fuse into the model")
 
 
 def test_the_options_reach_the_pipeline(concept, tmp_path):
