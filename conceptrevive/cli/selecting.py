@@ -80,7 +80,9 @@ def dry_run_masks(checkpoint: Checkpoint, masks: MaskSet, partial: bool, as_json
                 f"{name}: mask {tuple(masks[name].shape)} does not fit weight {layer.matrix}: "
                 "locate on this model first"
             )
-    show_layers(choice, as_json, pruned=masks.count)
+    said = {"located_in": masks.layers, "chosen_by": masks.chosen_by}
+    told = {name: text for name, text in said.items() if text is not None}
+    show_layers(choice, as_json, **told, pruned=masks.count)
 
 
 def show_layers(choice: Choice, as_json: bool, **more: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -19,6 +20,9 @@ from conceptrevive.models.addresses import (
 from conceptrevive.models.presets import PRESETS, Layer
 
 GIVE = f"give a preset ({', '.join(PRESETS)}), the end of a name, or a pattern with * and ?"
+
+#: What means more than itself in a selection.
+_SPECIAL = re.compile(r"[][*?,]")
 
 
 def grouped(layers: Iterable[Layer], most: int | None = None) -> str:
@@ -51,7 +55,7 @@ def by_part(
             for x in inventory
             if (everywhere or "/" in pattern or x.denoises or x.encodes_text)
             and _matches(x, pattern)
-        ]
+        ] or [replace(x, columns=columns) for x in _prefixed(pattern, inventory)]
         if not taken:
             first = inventory[0].key if inventory else "none"
             raise ConceptReviveError(
@@ -64,6 +68,23 @@ def by_part(
 def _matches(layer: Layer, pattern: str) -> bool:
     names = {layer.key, layer.address}
     return any(n.endswith(pattern) or fnmatchcase(n, pattern) for n in names)
+
+
+def exact(layer: Layer, inventory: Sequence[Layer]) -> str:
+    """A part that takes this layer alone: its name, or a pattern where that ends other names."""
+    name = replace(layer, columns=None).key
+    others = (x for x in inventory if (x.component, x.name) != (layer.component, layer.name))
+    ends = any(n.endswith(name) for x in others for n in (x.key, x.address))
+    if ends or name in PRESETS or _SPECIAL.search(name):
+        name = f"[{name[:1]}]{_SPECIAL.sub('?', name[1:])}"
+    return f"{name}{layer.columns or ''}"
+
+
+def _prefixed(name: str, inventory: Sequence[Layer]) -> list[Layer]:
+    """The layer of this name where what is before it differs, as of text encoders in files."""
+    component, name = split_component(name)
+    there = {x.name: x for x in inventory if component and x.component == component}
+    return [there[meant] for meant in match_names([name], there).values()]
 
 
 def _no_preset(part: str, inventory: Sequence[Layer], whose: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -105,6 +106,13 @@ def views(model: Model, layers: Layers = None) -> dict[str, View]:
             kind = type(component_of(model, layer.component)).__name__
             raise ConceptReviveError(f"{kind}: {e}") from e
     return out
+
+
+def selection_note(model: Model, layers: Layers) -> dict[str, Any]:
+    """What a mask file says of a selection in `model`, see `Choice.note`."""
+    selection = Selection.of(layers)
+    there = [layer for layer, _ in inventory(model)]  # all, so that no other layer is meant too
+    return selection.choose(there, _whose(model, selection)).note
 
 
 def _plain(name: str, module: nn.Module) -> nn.Linear | Convolution:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models.addresses import DENOISERS, bare, split_columns, split_component
-from conceptrevive.models.matching import GIVE, by_names, by_part, grouped, what_there_is
+from conceptrevive.models.matching import GIVE, by_names, by_part, exact, grouped, what_there_is
 from conceptrevive.models.presets import DEFAULT, PRESETS, Layer, is_like_feed_forward
 
 #: Between the parts of a selection; not within brackets, as in `proj_out[:,3072:]`.
@@ -73,15 +73,6 @@ class Selection:
         if self.names is not None:
             return "names"
         return ",".join(self.parts)
-
-    @property
-    def note(self) -> str | None:
-        """What a mask file says of it; None where the names of the masks say all, or the default.
-
-        The default's masks are the same files as ever.
-        """
-        is_said = self.names is None and self.predicate is None and not self.is_default
-        return self.text if is_said else None
 
     @property
     def is_default(self) -> bool:
@@ -149,6 +140,20 @@ class Choice:
         taken = {(x.component, x.name) for x in self.layers.values()}
         return [x for x in self.inventory if (x.component, x.name) not in taken]
 
+    @property
+    def note(self) -> dict[str, Any]:
+        """What a mask file says: `layers` and `chosen_by` of `MaskSet`; nothing of the default.
+
+        Names, and what a function took, are stored as text that takes the same layers.
+        """
+        if self.selection.is_default:
+            return {}
+        function = self.selection.predicate
+        if function is None and self.selection.names is None:
+            return {"layers": self.selection.text}
+        told = {"layers": ",".join(exact(x, self.inventory) for x in self.layers.values())}
+        return told if function is None else told | {"chosen_by": qualified(function)}
+
     def suspicious(self) -> str:
         """Feed-forward outputs that the default preset does not know, in words."""
         return grouped(x for x in self.left_out() if is_like_feed_forward(x))
@@ -161,6 +166,12 @@ class Choice:
                 f"they look like feed-forward outputs: {missed}",
                 stacklevel=3,
             )
+
+
+def qualified(function: Callable[..., Any]) -> str:
+    """A function's module and name, `module:name`; of an object that can be called its class's."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def chosen_of(weights: Mapping[str, Any], layers: Layers) -> list[str]:

@@ -13,7 +13,7 @@ from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.models.adapters.adapter import Adapter
 from conceptrevive.models.adapters.choosing import drawn_with
 from conceptrevive.models.generation import fastest
-from conceptrevive.models.matrices import views
+from conceptrevive.models.matrices import selection_note, views
 from conceptrevive.models.precision import How
 from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.selection import Layers, Selection
@@ -96,7 +96,7 @@ def locate(
         seed=int(seed),
         sampling=sampling,
         method="conceptprune",
-        layers=selection.note,
+        **selection_note(model, selection),
     )
     if masks.count == 0:
         raise ConceptReviveError(

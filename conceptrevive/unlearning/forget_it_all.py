@@ -14,7 +14,7 @@ from torch import Tensor
 
 from conceptrevive.concepts.concept import Concept, Settings
 from conceptrevive.errors import ConceptReviveError, expect, expect_number
-from conceptrevive.models.matrices import views
+from conceptrevive.models.matrices import selection_note, views
 from conceptrevive.models.precision import How
 from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.selection import Layers, Selection
@@ -105,7 +105,7 @@ def locate_forget_it_all(
         seed=int(seed),
         sampling=str(How()),
         method="forget-it-all",
-        layers=selection.note,
+        **selection_note(model, selection),
     )
     if masks.count == 0:
         raise ConceptReviveError(_nothing(masks.concept, found))

@@ -24,7 +24,10 @@ from conceptrevive.version import version
 FORMAT = "conceptrevive-masks-1"
 
 #: What a mask file says about its masks, besides the format.
-NOTES = ("concept", "skill_ratio", "tau", "seed", "sampling", "method", "layers", "version")
+NOTES = (
+    *("concept", "skill_ratio", "tau", "seed", "sampling", "method"),
+    *("layers", "chosen_by", "version"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +39,9 @@ class MaskSet(Mapping[str, Tensor]):
             None where a method has no such setting.
         sampling: the way of drawing, see `precision.NAMES`.
         method: the locator, see `locators.LOCATORS`; None for masks of other origin.
-        layers: the selection that was looked at, as `Selection.of` reads it; None for the default,
-            and where the layers were named one by one.
+        layers: the selection that was looked at, as text that `Selection.of` reads; None for the
+            default, and where it is not known.
+        chosen_by: `module:name` of the function that chose those layers, if one did.
 
     Raises:
         ConceptReviveError: a mask that is no boolean matrix, or a note of the wrong type or range.
@@ -51,6 +55,7 @@ class MaskSet(Mapping[str, Tensor]):
     sampling: str | None = None
     method: str | None = None
     layers: str | None = None
+    chosen_by: str | None = None
     version: str = field(default_factory=version)
 
     def __post_init__(self) -> None:
@@ -66,6 +71,7 @@ class MaskSet(Mapping[str, Tensor]):
         expect(self.sampling, optional, "sampling", "give one of `precision.NAMES`")
         expect(self.method, optional, "method", "give a locator's name, e.g. 'salun'")
         expect(self.layers, optional, "layers", "give the text of a selection, e.g. 'attention'")
+        expect(self.chosen_by, optional, "chosen_by", "give the name of a function")
         if self.skill_ratio is not None:
             expect_number(self.skill_ratio, "skill_ratio")
             if not 0 < self.skill_ratio <= 1:
@@ -124,7 +130,7 @@ class MaskSet(Mapping[str, Tensor]):
             out[name] = how(a, b)
         shared: dict[str, Any] = {
             k: getattr(self, k) if getattr(self, k) == getattr(other, k) else None
-            for k in ("skill_ratio", "tau", "seed", "sampling", "method", "layers")
+            for k in ("skill_ratio", "tau", "seed", "sampling", "method", "layers", "chosen_by")
         }
         return replace(self, masks=out, concept=f"{self.concept} {sign} {other.concept}", **shared)
 
@@ -142,8 +148,9 @@ class MaskSet(Mapping[str, Tensor]):
         # One metadata key: safetensors writes several in random order, and equal masks should be
         # equal files.
         info = {"format": FORMAT} | {k: getattr(self, k) for k in NOTES}
-        if self.layers is None:
-            del info["layers"]  # so that masks of the default are the files that they always were
+        for absent in ("layers", "chosen_by"):
+            if info[absent] is None:
+                del info[absent]  # so that masks of the default are the files that they always were
         note = json.dumps(info, default=lambda number: number.item())
         tensors = {n: m.cpu().contiguous() for n, m in self.masks.items()}
         with replacing(path) as temporary:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from conceptrevive.concepts.concept import Concept
 from conceptrevive.errors import expect
+from conceptrevive.models.matrices import selection_note
 from conceptrevive.models.precision import How, applied
 from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.selection import Layers
@@ -108,7 +109,7 @@ def locate_salun(
         seed=int(seed),
         sampling=str(How()),
         method="salun",
-        layers=predictor.selection.note,
+        **selection_note(model, predictor.selection),
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from conceptrevive.concepts.concept import Concept
 from conceptrevive.errors import ConceptReviveError, expect, expect_whole
+from conceptrevive.models.matrices import selection_note
 from conceptrevive.models.precision import How, applied
 from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.selection import Layers
@@ -93,7 +94,7 @@ def locate_scissorhands(
         seed=int(seed),
         sampling=str(How()),
         method="scissorhands",
-        layers=predictor.selection.note,
+        **selection_note(model, predictor.selection),
     )
 
 

@@ -98,6 +98,10 @@ def test_a_selection_in_the_mask_file_says_what_is_whole(folder, tmp_path, capsy
         MaskSet(masks.masks, layers=layers).save(tmp_path / "m")
         assert main([*argv, "--dry-run"]) == code
     assert "cover 1 of its 2 such layers and leave out down_blocks.1" in capsys.readouterr().err
+    (name,) = masks
+    MaskSet(masks.masks, layers=name, chosen_by="mine:wide").save(tmp_path / "m")
+    result = json.loads(told(capsys, *argv, "--json"))
+    assert (result["located_in"], result["chosen_by"]) == (name, "mine:wide")
 
 
 def test_revive_says_where_it_found_zeros(tmp_path, capsys):

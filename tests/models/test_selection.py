@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 import conceptrevive as cr
+from conceptrevive.checkpoints.contents import open_checkpoint
+from conceptrevive.checkpoints.selection import expect_whole
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models.addresses import (
     Columns,
@@ -23,7 +25,7 @@ from conceptrevive.models.layers import inventory
 from conceptrevive.models.matching import grouped
 from conceptrevive.models.matrices import choose, views
 from conceptrevive.models.presets import Layer
-from conceptrevive.models.selection import Selection, chosen_of
+from conceptrevive.models.selection import Choice, Selection, chosen_of
 from tests.models import families
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -31,6 +33,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
 ONE = f"{BLOCK}.ff.net.2"
 FC1 = "text_encoder/encoder.layers.0.mlp.fc1"
+
+CONCEPT = cr.Concept(
+    "cat",
+    ("a cat in a room",),
+    ("a room",),
+    settings=cr.Settings(skill_ratio=0.5, tau=1, steps=1, guidance=2.0),
+)
 
 # --- presets: names as in diffusers' and transformers' models -------------------------------------
 
@@ -206,6 +215,21 @@ SMALL = [
 
 
 @pytest.mark.parametrize(
+    ("asked", "there"),
+    [
+        ("encoder.layers.0.fc1", "text_model.encoder.layers.0.fc1"),
+        ("text_model.encoder.layers.0.fc1", "encoder.layers.0.fc1"),
+    ],
+)
+def test_names_in_text_encoders_do_without_the_prefix_of_other_versions(asked, there):
+    inventory = [*SMALL, text(there), text(there.replace("0", "1"))]
+    found = Selection.of(f"text_encoder/{asked},a.to_v").choose(inventory, "small").layers
+    assert list(found) == ["a.to_v", f"text_encoder/{there}"]
+    with pytest.raises(ConceptReviveError, match="'text_encoder_2/x' matches none of 7 layers"):
+        Selection.of("text_encoder_2/x").choose(inventory, "small")
+
+
+@pytest.mark.parametrize(
     ("pattern", "keys"),
     [
         ("to_k", ["a.to_k", "text_encoder/a.to_k"]),
@@ -254,6 +278,11 @@ def test_what_means_nothing(layers, message):
         Selection.of(layers).choose(SMALL, "small")
 
 
+def is_wide(layer):
+    """Chosen by a function."""
+    return layer.name.endswith(("to_v", "proj_out"))
+
+
 @pytest.mark.parametrize(
     ("layers", "note", "components"),
     [
@@ -262,15 +291,29 @@ def test_what_means_nothing(layers, message):
         ("attention,linear", "attention,linear", set()),
         ("to_k", "to_k", None),
         ("text-mlp", "text-mlp", None),
-        (["unet/a", "text_encoder/b"], None, {"text_encoder"}),
-        (len, None, None),
+        (["unet/a.to_v.weight", "text_encoder/a.to_k"], "a.to_v,text_encoder/a.to_k",
+         {"text_encoder"}),
+        (["a.to_k", "a.proj_out[:,32:]"], "[a].to_k,a.proj_out[:,32:]", set()),
+        (["all"], "[a]ll", set()),
+        (is_wide, "a.to_v,a.proj_out", None),
     ],
-)
+)  # fmt: skip
 def test_what_is_told_of_a_selection(layers, note, components):
+    """The text that is stored means the same layers, and no others of that model."""
     selection = Selection.of(layers)
-    assert selection.note == note and selection.components == components
-    if note is not None:
+    assert selection.components == components
+    if note is None:
+        assert Choice(selection, "small", {}, ()).note == {}
+    elif selection.names is None and selection.predicate is None:
+        assert Choice(selection, "small", {}, ()).note == {"layers": note}
         assert Selection.of(note) == selection
+    else:
+        there = [*SMALL, layer("all", component="unet")]
+        choice = selection.choose(there, "small")
+        by = {"chosen_by": "tests.models.test_selection:is_wide"} if layers is is_wide else {}
+        assert choice.note == {"layers": note} | by
+        again = Selection.of(note).choose(there, "small").layers
+        assert set(again.values()) == set(choice.layers.values())
 
 
 # --- addresses ------------------------------------------------------------------------------------
@@ -371,3 +414,22 @@ def test_masks_keep_their_selection(tmp_path, tiny):
     assert (masks | cr.MaskSet(masks.masks)).layers is None
     with pytest.raises(ConceptReviveError, match="layers is a int: give the text of a selection"):
         cr.MaskSet({}, layers=3)
+    with pytest.raises(ConceptReviveError, match="chosen_by is a function: give the name of a fun"):
+        cr.MaskSet({}, chosen_by=is_wide)
+
+
+def test_masks_located_in_named_layers_need_no_others(tmp_path, tiny, tiny_folder):
+    """What was named, or chosen by a function, is stored: that is whole, and less is not."""
+    other = next(name for name in cr.candidate_layers(tiny) if name != ONE)
+    checkpoint = open_checkpoint(str(tiny_folder))
+    for layers, by in (([ONE], None), (lambda x: x.key == ONE, "tests.models.test_selection:")):
+        path = tmp_path / "masks.safetensors"
+        cr.locate(tiny, CONCEPT, layers=layers, seed=0, batch_size=2).save(path)
+        masks = cr.MaskSet.load(path)
+        assert masks.layers == ONE and list(masks) == [ONE]
+        assert masks.chosen_by is by or masks.chosen_by.startswith(by)
+        expect_whole(checkpoint, masks, masks.layers)
+        with pytest.raises(ConceptReviveError, match="the masks cover 1 of its"):
+            expect_whole(checkpoint, masks, None)
+        with pytest.raises(ConceptReviveError, match="the masks cover 1 of its 2 such layers"):
+            expect_whole(checkpoint, masks, f"{ONE},{other}")

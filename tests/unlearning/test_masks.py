@@ -350,6 +350,8 @@ def test_an_unknown_field_in_the_metadata(tmp_path):
         ({"sampling": 3}, "sampling is a int: give one of"),
         ({"concept": None}, "concept is a NoneType: give text"),
         ({"version": [1]}, "version is a list: give text"),
+        ({"layers": ["a", "b"]}, "layers is a list: give the text of a selection"),
+        ({"chosen_by": 3}, "chosen_by is a int: give the name of a function"),
     ],
 )
 def test_notes_of_the_wrong_kind(tmp_path, notes, message):
