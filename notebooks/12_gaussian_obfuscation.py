@@ -472,8 +472,9 @@ pd.DataFrame.from_dict(rows, orient="index", columns=heads).round(2)
 #
 # Eight pictures of one concept were a look. The repository measures the same for the paper's twelve objects: every
 # size, both guesses, the attacker who knows, and the verdict of [the audit](15_audit.ipynb), told to test every layer.
-# Differences are paired, picture by picture. There is no {term}`FID` in it: a distance of so few pictures says little;
-# other things are judged by whether they are still recognised.
+# Differences are paired, picture by picture. Other things are judged twice: by whether they are still recognised, and by
+# their {term}`FID`, the distance of all their pictures together from the original's under another seed. Of so few
+# pictures only differences of FID mean something.
 
 
 # %% tags=["hide-input"]
@@ -496,6 +497,7 @@ def shares(study):
         found[given] = {
             "concept": mine["erased"],
             "others": mine["retained"],
+            "FID": study.summary["rows"][given]["fid"],
             "attacked": study.pooled[attacked].rates["erased"],
             "what the audit says most": f"{verdict} ({count} of {len(cells)})",
         }
@@ -536,6 +538,24 @@ def told(study, sizes):
 
 if study is not None:
     told(study, rows_of(study))
+
+
+# %% tags=["hide-input"]
+def told_distances(study, sizes):
+    """How far pictures of others have moved, beside zeros, in words."""
+    print("FID of others − with zeros")
+    for size in sizes:
+        gap = study.summary["rows"][size]["fid_minus_pruned"]
+        low, high = gap["interval"]
+        word = (
+            "further" if low > 0 else "nearer" if high < 0 else "not told apart"
+        )
+        print(f"  {size:<12} {gap['value']:+.1f}", end=" ")
+        print(f"[{low:+.1f}, {high:+.1f}]  {word}")
+
+
+if study is not None:
+    told_distances(study, rows_of(study))
 
 # %% [markdown]
 # How to read them. *Concept − with zeros* says whether noise forgets as well as zeros do. *Others* is the price. *Left

@@ -16,6 +16,7 @@ from conceptrevive.experiments.reproduction.recipes import ORIGINAL, PRUNED
 from conceptrevive.experiments.reproduction.study import Entry, Study
 from conceptrevive.models.matrices import GROUPS
 from pages import experiment_figures as figures
+from pages.experiment_styles import moved
 from pages.experiment_tables import (
     averaged,
     by_concept,
@@ -82,7 +83,28 @@ def defence(study: Study) -> str:
     ]
     header = ["weights", *(f"*{word}*" for word in WORDS), "of concepts"]
     out += "\nWhat an [audit](audit.md) says of the candidate layers, concept by concept:\n\n"
-    return out + table(header, told) + _surface(study) + by_concept(study)
+    out += table(header, told) + _distances(study)
+    return out + _surface(study) + by_concept(study)
+
+
+def _distances(study: Study) -> str:
+    """How far the other concepts' pictures have moved, row by row."""
+    found: Any = study.summary.get("rows", {})
+    if not found:
+        return ""
+    rows = []
+    for name, row in found.items():
+        gains = [row[f"fid_minus_{base}"] for base in ("original", "pruned")]
+        rows.append([name, f"{row['fid']:.1f}", *(moved(gain, 1) for gain in gains)])
+    header = ["weights", "FID", "minus original, 95 %", "minus pruned, 95 %"]
+    asked = study.entries[0].settings
+    note = (
+        f"FID of pictures of other concepts, {asked['retained']} for each concept pruned; "
+        f"features: {asked['fid_features']}; from {asked['fid_reference']}. The row *original* is "
+        "the floor. Intervals: jackknife"
+    )
+    note += ", a concept left out in turn." if study.preset == "pocket" else "."
+    return fold("How far pictures of others have moved: FID", table(header, rows) + f"\n{note}\n")
 
 
 def _sizes(study: Study, kind: str) -> str:

@@ -16,10 +16,10 @@ def styles(study: Study) -> str:
     for name, row in told.items():
         rates, gains = study.pooled[name].rates, study.pooled[name].minus_pruned
         cells = [f"{rates['erased']:.2f}", f"{row['similarity']['value']:.3f}"]
-        cells += [_told(row.get("similarity_minus_pruned"), 3)]
+        cells += [moved(row.get("similarity_minus_pruned"), 3)]
         cells += [f"{rates['clip_score']:.2f}"]
         cells += [difference(gains["clip_score"]) if "clip_score" in gains else ""]
-        cells += [f"{row['fid']:.1f}", _told(row.get("fid_minus_pruned"), 1)]
+        cells += [f"{row['fid']:.1f}", moved(row.get("fid_minus_pruned"), 1)]
         rows.append([name, *cells])
     header = ["weights", "style, top-1", "CLIP similarity", "minus pruned, 95 %", "CLIP score"]
     header += ["minus pruned, 95 %", "FID", "minus pruned, 95 %"]
@@ -40,7 +40,7 @@ def styles(study: Study) -> str:
     return table(header, rows) + note + "\n" + each + by_concept(study)
 
 
-def _told(gain: Any, digits: int) -> str:
+def moved(gain: Any, digits: int) -> str:
     """A difference with its interval, if it has one."""
     if gain is None or gain["interval"] is None:
         return ""

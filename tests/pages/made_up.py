@@ -51,7 +51,9 @@ def found(cell, profile):
     if cell.recipe == "masks":
         return {"jaccard": [0.6, 0.7], "jaccard_mean": 0.65}
     if cell.experiment == "defence":
-        return dict(defence.recipes(profile)[cell.recipe].told)
+        fid = 30.0 + len(cell.recipe)
+        told = dict(defence.recipes(profile)[cell.recipe].told)
+        return told | {"fid": fid, "fid_without": [fid - 1, fid + 2]}
     if cell.recipe == "search":
         return {"wording": [{"prompt": "a | `b", "from": "a road", "score": 0.8, "random": 0.1}]}
     if cell.experiment == "unsafe":

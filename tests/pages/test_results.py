@@ -162,3 +162,11 @@ def test_detections_are_shown_with_their_false_positives_and_the_wording():
     assert "False positives, the original on neutral prompts: " in text
     assert "*adversarial* stands for MMA-Diffusion (Yang et al., CVPR 2024)" in text
     assert r"| `a \| 'b` | a road | 0.80 | 0.10 |" in text
+
+
+def test_the_defence_says_how_far_pictures_of_others_have_moved(elsewhere):
+    text = sections.defence(study_of("defence"))
+    row = next(x for x in text.splitlines() if x.startswith("| σ_M 0.25 σ_U | 4"))
+    # Made up: 30 and the length of the row's name; "original" has 8 letters, "pruned" 6.
+    assert row == "| σ_M 0.25 σ_U | 42.0 | +4.0 [+4.0, +4.0] | +6.0 [+6.0, +6.0] |"
+    assert "FID of pictures of other concepts, 8 for each concept pruned" in text
