@@ -19,9 +19,9 @@ from tests.tiny import build_pipeline
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
+def tiny():
     """A tiny random StableDiffusionPipeline; tests leave its weights as they found them."""
-    return build_pipeline(tmp_path_factory.mktemp("tokenizer"))
+    return build_pipeline()
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,13 @@ def build(name: str) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         pipe = FAMILIES[name]()
+    return ready(pipe)
+
+
+def ready(pipe: Any) -> Any:
+    """The pipeline as tests take it: to be drawn with, without a progress bar."""
+    import torch
+
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
             part.eval().requires_grad_(False)
@@ -144,13 +151,13 @@ def fast_tokenizer() -> Any:
     )
 
 
-def clip_text(kind: str = "CLIPTextModel", width: int = 32) -> Any:
+def clip_text(kind: str = "CLIPTextModel", **more: Any) -> Any:
     import transformers as T
 
     tokenizer = bytes_tokenizer()
-    config = T.CLIPTextConfig(
+    given = dict(
         vocab_size=len(tokenizer),
-        hidden_size=width,
+        hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -160,7 +167,7 @@ def clip_text(kind: str = "CLIPTextModel", width: int = 32) -> Any:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return getattr(T, kind)(config)
+    return getattr(T, kind)(T.CLIPTextConfig(**given | more))
 
 
 def t5() -> Any:
@@ -252,17 +259,14 @@ def flow(**more: Any) -> Any:
 
 
 def stable_diffusion(kind: str = "StableDiffusionPipeline", **parts: Any) -> Any:
-    """Stable Diffusion 1, or a pipeline around the same parts."""
+    """Stable Diffusion 1, or a pipeline around the same parts, but for those given."""
     import diffusers as D
 
-    given = dict(
-        vae=vae(),
-        text_encoder=clip_text(),
-        tokenizer=bytes_tokenizer(),
-        unet=parts.pop("unet", None) or unet(),
-        scheduler=parts.pop("scheduler", None) or ddim(),
+    own = dict(
+        vae=vae, text_encoder=clip_text, tokenizer=bytes_tokenizer, unet=unet, scheduler=ddim
     )
-    return getattr(D, kind)(**given, **parts, **UNCHECKED)
+    made = {name: make() for name, make in own.items() if name not in parts}
+    return getattr(D, kind)(**made, **parts, **UNCHECKED)
 
 
 # Families
@@ -324,16 +328,7 @@ def controlnet() -> Any:
 
 def pix2pix() -> Any:
     """InstructPix2Pix, whose guidance has three parts."""
-    import diffusers as D
-
-    return D.StableDiffusionInstructPix2PixPipeline(
-        vae=vae(),
-        text_encoder=clip_text(),
-        tokenizer=bytes_tokenizer(),
-        unet=unet(in_channels=8),
-        scheduler=ddim(),
-        **UNCHECKED,
-    )
+    return stable_diffusion("StableDiffusionInstructPix2PixPipeline", unet=unet(in_channels=8))
 
 
 def _consistent(kind: str) -> Any:
@@ -351,10 +346,11 @@ def sd15lcm() -> Any:
     return _consistent("StableDiffusionPipeline")
 
 
-def sd3() -> Any:
+def sd3_transformer() -> Any:
+    """A denoiser with feed-forward layers in its text stream, but for the last block."""
     import diffusers as D
 
-    net = D.SD3Transformer2DModel(
+    return D.SD3Transformer2DModel(
         sample_size=16,
         patch_size=2,
         in_channels=4,
@@ -366,11 +362,16 @@ def sd3() -> Any:
         pooled_projection_dim=64,
         out_channels=4,
     )
+
+
+def sd3() -> Any:
+    import diffusers as D
+
     return D.StableDiffusion3Pipeline(
-        transformer=net,
+        transformer=sd3_transformer(),
         vae=shifted_vae(),
-        text_encoder=clip_text("CLIPTextModelWithProjection", 16),
-        text_encoder_2=clip_text("CLIPTextModelWithProjection", 16),
+        text_encoder=clip_text("CLIPTextModelWithProjection", hidden_size=16),
+        text_encoder_2=clip_text("CLIPTextModelWithProjection", hidden_size=16),
         text_encoder_3=t5(),
         tokenizer=bytes_tokenizer(),
         tokenizer_2=bytes_tokenizer(),
@@ -414,10 +415,11 @@ def pixalpha() -> Any:
     return _pixart("PixArtAlphaPipeline", scheduler, use_additional_conditions=False)
 
 
-def flux() -> Any:
+def flux_transformer() -> Any:
+    """A denoiser with single-stream blocks, whose feed-forward output is part of `proj_out`."""
     import diffusers as D
 
-    net = D.FluxTransformer2DModel(
+    return D.FluxTransformer2DModel(
         patch_size=1,
         in_channels=16,
         num_layers=2,
@@ -429,8 +431,13 @@ def flux() -> Any:
         axes_dims_rope=[4, 4, 8],
         guidance_embeds=True,
     )
+
+
+def flux() -> Any:
+    import diffusers as D
+
     return D.FluxPipeline(
-        transformer=net,
+        transformer=flux_transformer(),
         vae=shifted_vae(),
         text_encoder=clip_text(),
         text_encoder_2=t5(),

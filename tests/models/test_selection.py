@@ -26,7 +26,7 @@ from conceptrevive.models.matching import grouped
 from conceptrevive.models.matrices import choose, views
 from conceptrevive.models.presets import Layer
 from conceptrevive.models.selection import Choice, Selection, chosen_of
-from tests.models import families
+from tests import families
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -358,14 +358,14 @@ def test_every_component_is_read_and_written_by_its_address(tiny):
 def test_columns_are_read_and_written_alone():
     net = families.flux_transformer()
     keys = [n for n in views(net) if "single" in n]
-    assert keys == [f"single_transformer_blocks.{i}.proj_out[:,16:]" for i in range(2)]
+    assert keys == [f"single_transformer_blocks.{i}.proj_out[:,32:]" for i in range(2)]
     whole = {n: p.clone() for n, p in net.state_dict().items()}
     mine = cr.read_weights(net, keys[:1])
-    assert torch.equal(mine[keys[0]], whole["single_transformer_blocks.0.proj_out.weight"][:, 16:])
-    cr.write_weights(net, {keys[0]: torch.zeros(16, 64)})
+    assert torch.equal(mine[keys[0]], whole["single_transformer_blocks.0.proj_out.weight"][:, 32:])
+    cr.write_weights(net, {keys[0]: torch.zeros(32, 128)})
     after = net.state_dict()
-    assert not after["single_transformer_blocks.0.proj_out.weight"][:, 16:].any()
-    after["single_transformer_blocks.0.proj_out.weight"][:, 16:] = mine[keys[0]]
+    assert not after["single_transformer_blocks.0.proj_out.weight"][:, 32:].any()
+    after["single_transformer_blocks.0.proj_out.weight"][:, 32:] = mine[keys[0]]
     assert all(torch.equal(after[n], p) for n, p in whole.items())
     side = cr.read_side(net, keys[:1])[keys[0]]
     assert torch.equal(side, whole["single_transformer_blocks.0.proj_mlp.weight"].T)

@@ -14,7 +14,7 @@ from torch.nn.utils import prune
 import conceptrevive as cr
 from conceptrevive.models.layers import denoiser
 from conceptrevive.models.wrappers import named_modules
-from tests.models import families
+from tests import families
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 BLOCK = "attentions.0.transformer_blocks.0.ff.net.2"

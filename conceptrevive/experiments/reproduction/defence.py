@@ -107,7 +107,7 @@ def cells(bench: Bench) -> list[Cell]:
         for concept in bench.concepts
         for cell in (
             *(
-                bench.cell("defence", concept, r, **own_reference(bench))
+                bench.cell("defence", concept, r, None, None, **own_reference(bench))
                 for r in recipes(bench.profile)
             ),
             bench.cell("defence", concept, SURFACE, n=0, retained=0),
