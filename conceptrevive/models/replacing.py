@@ -81,7 +81,7 @@ def _from_weights(path: Path, loader: Any, like: Path, dtype: torch.dtype) -> An
     net = loader.from_config(loader.load_config(like)).to(dtype)
     own = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    for name in own.keys() | given.keys():
+    for name in dict.fromkeys([*own, *given]):
         if own.get(name) != given.get(name):
             raise ConceptReviveError(
                 f"{path} does not fit a {type(net).__name__} like that in {like}: {name} is "
