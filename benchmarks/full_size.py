@@ -8,7 +8,8 @@ the commands that a user types. What is found means nothing, the weights are ran
 are those of the real model. Locating and drawing are of so many prompts, steps and pictures as the
 table says: whoever takes more multiplies. Needs about 18 GB of disk in the folder for temporary
 files (`TMPDIR`), half of that on a GPU, whose weights are float16. The table goes to
-`results/benchmarks/full-size-DEVICE.csv`.
+`results/benchmarks/full-size-DEVICE.csv`. What can be told without running it, from shapes, is in
+`conceptrevive.experiments.operations` and in chapter 16 of the book.
 """
 
 from __future__ import annotations

@@ -110,16 +110,16 @@ def random_sd15(
         unet, vae, text = random_parts(size, share, tokenizer.bos_token_id, tokenizer.eos_token_id)
         for part in (unet, vae, text):
             part.to(dtype)
-    pipe = library.StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=text,
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=library.DDIMScheduler.from_pretrained(ASSETS / "pocket/scheduler"),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+        pipe = library.StableDiffusionPipeline(
+            vae=vae,
+            text_encoder=text,
+            tokenizer=tokenizer,
+            unet=unet,
+            scheduler=library.DDIMScheduler.from_pretrained(ASSETS / "pocket/scheduler"),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
     pipe.set_progress_bar_config(disable=True)
     loaded: TextToImage = pipe.to(device)
     return loaded
