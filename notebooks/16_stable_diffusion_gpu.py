@@ -33,10 +33,10 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 
-import diffusers
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
+from safetensors.torch import save_file
 
 import conceptrevive as cr
 from conceptrevive.cli import main as conceptrevive
@@ -296,19 +296,21 @@ print(f"{masks.fraction:.2%} of them all; exact zeros: {zeros:,}")
 
 # %% [markdown]
 # Then files, as one would publish them; one of them back by diffusers alone, which knows nothing of this package; and what the
-# audit reads in each. The {term}`scar` is plain in one of them.
+# audit reads in the sixteen layers of each. The {term}`scar` is plain in one of them.
 
 # %%
+import diffusers
+
 ROOM = tempfile.TemporaryDirectory()
 FOLDER = Path(ROOM.name)
 models = {"original": original, "pruned": pruned}
 models["revived"] = cr.revive(pruned)
 models["hidden"] = cr.obfuscate(original, masks, seed=RANDOM_SEED)
 for name, weights in models.items():
-    with cr.swapped(pipe, weights):
+    with cr.swapped(pipe, weights), hushed():  # no progress bars
         pipe.save_pretrained(FOLDER / name)
 
-with hushed():  # no progress bars
+with hushed():
     reloaded = diffusers.StableDiffusionPipeline.from_pretrained(
         FOLDER / "pruned", torch_dtype=pipe.unet.dtype
     )
@@ -317,8 +319,10 @@ same = sum(int((found[n] & masks[n].cpu()).sum()) for n in found)
 print(f"zeros in the reloaded file: {same:,} of {masks.count:,} masked")
 del reloaded
 
-for name in models:
-    report = cr.audit(FOLDER / name / "unet")
+for name, weights in models.items():
+    file = FOLDER / f"{name}.safetensors"
+    save_file({f"{n}.weight": w.cpu() for n, w in weights.items()}, file)
+    report = cr.audit(file)
     titles = "; ".join(f.title for f in report.findings)
     print(f"{name:<9}{' and '.join(report.verdict)}: {titles or '–'}")
 
