@@ -58,7 +58,7 @@ def bytes_of_a_map(answer: Any) -> Verdict:
             return wrong("a factor of two is missing: guidance, or bytes?")
         if abs(found / truth - 1) > 1e-6:
             return wrong("it is another number: one value for each pair of tokens.")
-    return right("so a kernel that makes no map saves more than the whole of the weights.")
+    return right("a fused kernel needs none of it, in any layer.")
 
 
 @exercise(
