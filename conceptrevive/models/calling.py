@@ -147,6 +147,8 @@ def _remedy(model: TextToImage, error: Exception) -> str:
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if memory or "allocate memory" in str(error):
         return "set a smaller batch_size, or load the model in half precision"
+    if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
+        return "it is called otherwise; give an Adapter whose `prompts` and `extra` say how"
     if "image" in signature(type(model).__call__).parameters:
         return (
             "it starts from a picture; give the model's text-to-image pipeline, or an Adapter "

@@ -96,7 +96,9 @@ class ColumnNormFitter:
         if z.ndim < 3 or z.shape[0] % pictures:
             raise ConceptReviveError(
                 f"{name}: activations of shape {tuple(z.shape)} at denoising step {step} do not "
-                f"belong to {pictures} pictures: this layer cannot be located in"
+                f"belong to {pictures} pictures one by one, as those of a layer for the time step: "
+                "leave it out, e.g. by layers='ff-first,attention,convolutions', or locate by "
+                "salun or scissorhands"
             )
         self._samples[name][step] += len(z)
         z = z.detach().flatten(1, -2)

@@ -51,6 +51,10 @@ def test_a_consistency_model_of_too_many_steps():
             r"choose steps, guidance and size .*\(KeyError: 'a\\nscheduler'\)",
         ),
         (AssertionError(), r"choose steps, guidance and size .*\(AssertionError: \)"),
+        (
+            TypeError("draw() got an unexpected keyword argument 'prompt'"),
+            r"it is called otherwise; give an Adapter whose `prompts` and `extra` say how \(Type",
+        ),
     ],
     ids=repr,
 )

@@ -100,3 +100,15 @@ def test_convolutions_are_located_by_what_they_see():
 def test_what_does_not_run_is_refused(layers, message):
     with pytest.raises(cr.ConceptReviveError, match=message):
         cr.locate(small("sd15"), CONCEPT, layers=layers, batch_size=4)
+
+
+@pytest.mark.parametrize("layers", ["all", "linear"])
+def test_layers_for_the_time_step_are_refused_with_what_to_take_instead(layers):
+    with pytest.raises(
+        cr.ConceptReviveError,
+        match=r"time_embedding.linear_1: activations of shape \(\d, \d+\) at denoising step 0 "
+        "do not belong to 4 pictures one by one, as those of a layer for the time step: leave "
+        "it out, e.g. by layers='ff-first,attention,convolutions', or locate by salun or "
+        "scissorhands",
+    ):
+        cr.locate(small("sd15"), CONCEPT, layers=layers, batch_size=4)
