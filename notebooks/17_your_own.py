@@ -502,8 +502,8 @@ def tiny_pixart(tokenizer, seed):
     """PixArt-Σ with random weights, for 64 pixels."""
     heads = {"attention_head_dim": 8, "num_attention_heads": 4}
     net = diffusers.PixArtTransformer2DModel(
-        **heads, sample_size=8, num_layers=2, caption_channels=32, out_channels=8,
-        in_channels=4, cross_attention_dim=32,
+        **heads, sample_size=8, num_layers=2, caption_channels=32,
+        in_channels=4, out_channels=8, cross_attention_dim=32,
     )  # fmt: skip
     sizes = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_heads": 4}
     sizes |= {"num_layers": 2, "vocab_size": len(tokenizer)}
