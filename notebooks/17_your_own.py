@@ -501,18 +501,17 @@ print("what stood at these places makes no difference, bit for bit")
 def tiny_pixart(tokenizer, seed):
     """PixArt-Σ with random weights, for 64 pixels."""
     heads = {"attention_head_dim": 8, "num_attention_heads": 4}
-    net = diffusers.PixArtTransformer2DModel(
-        **heads, sample_size=8, num_layers=2, caption_channels=32,
-        in_channels=4, out_channels=8, cross_attention_dim=32,
-    )  # fmt: skip
+    sides = {"sample_size": 8, "in_channels": 4, "out_channels": 8}
+    reads = {"caption_channels": 32, "cross_attention_dim": 32}
+    parts = {**heads, **sides, **reads, "num_layers": 2}
+    net = diffusers.PixArtTransformer2DModel(**parts)
     sizes = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_heads": 4}
     sizes |= {"num_layers": 2, "vocab_size": len(tokenizer)}
     text = transformers.T5EncoderModel(transformers.T5Config(**sizes))
-    coder = diffusers.AutoencoderKL(
-        latent_channels=4, block_out_channels=(8,) * 4, norm_num_groups=4,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-    )  # fmt: skip
+    kinds = {"down_block_types": ("DownEncoderBlock2D",) * 4}
+    kinds |= {"up_block_types": ("UpDecoderBlock2D",) * 4}
+    wide = {"latent_channels": 4, "block_out_channels": (8,) * 4}
+    coder = diffusers.AutoencoderKL(**kinds, **wide, norm_num_groups=4)
     source = torch.Generator().manual_seed(seed)
     for part in (net, text, coder):
         part.eval().requires_grad_(False)
