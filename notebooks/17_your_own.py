@@ -27,6 +27,7 @@
 # - **Hardware:** two CPU cores; no GPU.
 
 # %% tags=["hide-input"]
+import contextlib
 import inspect
 import sys
 import tempfile
@@ -96,8 +97,9 @@ settings: {skill_ratio: 0.1, tau: 6, steps: 12, guidance: 3.0}
 
 
 def concept_of(document):
-    (FOLDER / "night.yaml").write_text(document)
-    return cr.Concept.from_yaml(FOLDER / "night.yaml")
+    with contextlib.chdir(FOLDER):
+        Path("night.yaml").write_text(document)
+        return cr.Concept.from_yaml("night.yaml")
 
 
 night = concept_of(DOCUMENT)
@@ -368,13 +370,13 @@ plt.show()
 
 # %%
 run("list layers")
-PATTERN = "'attn2.to_k,attn2.to_v,text_encoder/*.fc2'"
+PATTERN = "'mid_block.*.attn1.to_q,text_encoder/*.fc1'"
 LOCATE = "locate pocket --concept night.yaml --out masks.safetensors"
-run(f"{LOCATE} --layers {PATTERN} --dry-run", first=14)
+run(f"{LOCATE} --layers {PATTERN} --dry-run", first=10)
 run(f"{LOCATE} --layers atention --dry-run")
-wide = cr.read_weights(pipe, lambda x: x.denoises and x.matrix[1] > 2000)
-print(f"by a function: {len(wide)} kernels, as matrices", end=" ")
-print({tuple(w.shape) for w in wide.values()})
+wide = cr.read_weights(pipe, lambda x: x.denoises and x.matrix[1] > 1000)
+print(f"by a function: {len(wide)} convolutions, as matrices", end=" ")
+print(sorted({tuple(w.shape) for w in wide.values()}))
 
 # %% mystnb={"figure": {"name": "fig-your-own-layers", "caption": "As above, with ConceptPrune's masks of other layers, each kind pruned alone. Move the slider or press Play."}}
 KINDS = ["ff-first", "attention", "convolutions", "text-mlp"]
@@ -548,6 +550,7 @@ run("audit pruned", first=2)
 plain = diffusers.DiffusionPipeline.from_pretrained(FOLDER / "revived")
 plain.set_progress_bar_config(disable=True)
 how = {"num_inference_steps": 4, "use_resolution_binning": False}
+how |= {"clean_caption": False}
 picture = plain("a cat in a night", **how).images[0]
 print(f"plain diffusers draws {type(picture).__name__} {picture.size}")
 

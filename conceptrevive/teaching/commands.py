@@ -23,7 +23,7 @@ def run_command(
     folder: str | PathLike[str],
     command: str,
     first: int | None = None,
-) -> int:
+) -> None:
     """Run a command of the program in this process; print it, what it says and its exit code.
 
     Args:
@@ -31,8 +31,6 @@ def run_command(
         folder: to run it in.
         command: what follows `conceptrevive`, as in a shell, without its variables and patterns.
         first: print only so many lines of what it says, and that there are more.
-
-    Returns: the exit code.
     """
     said = StringIO()
     with chdir(folder), redirect_stdout(said), redirect_stderr(said):
@@ -47,7 +45,6 @@ def run_command(
     for line in [*shown, f"[exit code {code}]"]:
         print(_filled(line))
     print()
-    return code
 
 
 def refused(function: Callable[..., Any], *given: Any, **named: Any) -> None:

@@ -13,7 +13,7 @@ from conceptrevive.teaching.commands import refused, run_command
 
 def test_a_command_is_shown_with_what_it_says(capsys, tmp_path):
     before = os.getcwd()
-    assert run_command(main, tmp_path, "list solvers", first=1) == 0
+    run_command(main, tmp_path, "list solvers", first=1)
     first, line, more, code, _ = capsys.readouterr().out.split("\n", 4)
     assert (first, code) == ("$ conceptrevive list solvers", "[exit code 0]")
     assert line.startswith("conditional") and more.startswith("… and ")
@@ -31,9 +31,9 @@ def test_places_of_this_machine_are_left_out(capsys, tmp_path):
 
 def test_a_command_that_fails_is_shown_too(capsys, tmp_path):
     (tmp_path / "own.yaml").write_text("name: [\n")
-    code = run_command(main, tmp_path, "evaluate pocket --concept 'own.yaml'")
+    run_command(main, tmp_path, "evaluate pocket --concept 'own.yaml'")
     said = capsys.readouterr()
-    assert code == 2 and said.err == ""
+    assert said.err == ""
     assert "cannot read a concept from own.yaml" in said.out and "[exit code 2]" in said.out
     assert max(map(len, said.out.splitlines())) <= 78
 
