@@ -102,7 +102,6 @@ def concept_of(document):
         return cr.Concept.from_yaml("night.yaml")
 
 
-night = concept_of(DOCUMENT)
 refused(concept_of, DOCUMENT.replace("labels", "lables"))
 refused(concept_of, DOCUMENT.replace("[a cat, a church", "[a church"))
 refused(concept_of, DOCUMENT.replace("[a cat,", "[a cat in a night,"))
