@@ -84,16 +84,13 @@ if REAL:
         HUB, device="cuda", dtype=torch.float16, variant="fp16"
     )
 else:
-    PICTURES, OTHERS, concept = (
-        2,
-        1,
-        replace(
-            PAPERS,
-            judge="pocket",  # ResNet-50 would come from the hub
-            labels=("object:parachute",),
-            retained=(cr.Probe("an image of a church", ("object:church",)),),
-            settings=replace(PAPERS.settings, steps=12),
-        ),
+    PICTURES, OTHERS = 2, 1
+    concept = replace(
+        PAPERS,
+        judge="pocket",  # ResNet-50 would come from the hub
+        labels=("object:parachute",),
+        retained=(cr.Probe("an image of a church", ("object:church",)),),
+        settings=replace(PAPERS.settings, steps=12),
     )
     pipe = random_sd15(seed=RANDOM_SEED, size=8, share=0.05)
 print("Stable Diffusion 1.5" if REAL else "the stand-in, random weights")
@@ -224,7 +221,7 @@ explore(
 # **Time** is operations over what the card does in a second. A T4's peak is 65 · 10¹² in half precision {cite}`nvidia2019t4`. Drawing reaches
 # a share of a peak; a quarter is assumed here, with 0.40 to 0.15 as the range. **So these are estimates; no GPU was timed.**
 
-# %%
+# %% tags=["hide-input"]
 settings, picture = PAPERS.settings, model.picture(PAPERS.settings.steps)
 prompts = len(PAPERS.target_prompts) + len(PAPERS.base_prompts)
 page = PICTURES + OTHERS if REAL else 36
@@ -324,8 +321,7 @@ for name, weights in models.items():
     file = FOLDER / f"{name}.safetensors"
     save_file({f"{n}.weight": w.cpu() for n, w in weights.items()}, file)
     report = cr.audit(file)
-    titles = "; ".join(f.title for f in report.findings)
-    print(f"{name:<9}{' and '.join(report.verdict)}: {titles or '–'}")
+    print(f"{name:<9}{' and '.join(report.verdict)}")
 
 # %% [markdown]
 # And pictures, from the same prompt and noise: {numref}`fig-stable-diffusion-gpu-pictures`. With the stand-in they are noise;
@@ -470,7 +466,7 @@ lines = {
 columns = ["the paper, SD 1.5", "here, pocket", "our difference"]
 pd.DataFrame.from_dict(lines, orient="index", columns=columns)
 
-# %% tags=["hide-output"]
+# %% tags=["hide-cell"]
 for name in dict.fromkeys(c.experiment for c in claims):
     print(f"{name}:\n{results.provenance_line(card.sources[name])}")
 
