@@ -15,6 +15,9 @@ from conceptrevive.models.variants import pipeline_variant
 #: What pipelines call their denoiser.
 DENOISERS = ("unet", "transformer")
 
+#: What diffusers calls the file of a LoRA.
+LORA = "pytorch_lora_weights.safetensors"
+
 
 def denoiser_name(pipeline: Path) -> str:
     """What the pipeline in this folder calls its denoiser. Raises ConceptReviveError for none."""
@@ -96,7 +99,8 @@ def fuse_lora(pipe: Any, lora: str) -> None:
     """Add a LoRA to the weights of `pipe`, for good.
 
     Args:
-        lora: a safetensors file, a folder or a hub id; with `@0.7` behind it, at that scale.
+        lora: a safetensors file, a folder that holds one (or `LORA`), or a hub id; with `@0.7`
+            behind it, at that scale.
 
     Raises:
         ConceptReviveError: there is none, it does not fit, or `peft` is not installed.
@@ -111,14 +115,9 @@ def fuse_lora(pipe: Any, lora: str) -> None:
         raise ConceptReviveError(
             f"lora is {lora!r}: what stands behind @ is its scale, a number such as 0.7"
         ) from e
-    path = Path(source)
-    if path.is_file() and path.suffix != ".safetensors":
-        raise ConceptReviveError(
-            f"{path} is no .safetensors file: convert it, pickles are not read"
-        )
+    where, file = _lora_file(source)
     if not hasattr(pipe, "load_lora_weights"):
         raise ConceptReviveError(f"{type(pipe).__name__} takes no LoRA: leave --lora out")
-    where, file = (path.parent, path.name) if path.is_file() else (source, None)
     try:
         pipe.load_lora_weights(where, weight_name=file, use_safetensors=True)
         pipe.fuse_lora(lora_scale=strength)
@@ -131,3 +130,24 @@ def fuse_lora(pipe: Any, lora: str) -> None:
         raise ConceptReviveError(
             f"cannot fuse the LoRA {source!r}: {remedy} ({one_line(e)})"
         ) from e
+
+
+def _lora_file(source: str) -> tuple[str | Path, str | None]:
+    """The folder and the name of a LoRA's file; None for a hub id, whose file diffusers finds.
+
+    In a folder diffusers itself takes whichever file comes first, and its oldest version none
+    without the internet.
+    """
+    path = Path(source)
+    if path.is_dir():
+        there = sorted(f.name for f in path.glob("*.safetensors"))
+        if LORA in there or len(there) == 1:
+            return path, LORA if LORA in there else there[0]
+        raise ConceptReviveError(
+            f"{path} holds {', '.join(there) or 'no .safetensors file'}: give the file of one LoRA"
+        )
+    if path.is_file() and path.suffix != ".safetensors":
+        raise ConceptReviveError(
+            f"{path} is no .safetensors file: convert it, pickles are not read"
+        )
+    return (path.parent, path.name) if path.is_file() else (source, None)

@@ -119,12 +119,34 @@ def test_a_lora_is_fused(model, tmp_path, behind, scale):
         assert not hasattr(pipe.unet.get_submodule(LAYER), "base_layer"), "nothing is left around"
 
 
+def test_the_file_of_a_lora_in_a_folder(tmp_path, tiny, monkeypatch):
+    """`pytorch_lora_weights`, or the only one; never whichever a listing gives first."""
+    pipe, asked = type(tiny)(**tiny.components, requires_safety_checker=False), []
+    monkeypatch.setattr(pipe, "load_lora_weights", lambda *where, **how: asked.append((where, how)))
+    monkeypatch.setattr(pipe, "fuse_lora", lambda **_: None)
+    with pytest.raises(
+        cr.ConceptReviveError, match=r"holds no \.safetensors file: give the file of"
+    ):
+        fuse_lora(pipe, str(tmp_path))
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.safetensors").touch()
+        if name == "b":
+            fuse_lora(pipe, str(tmp_path))
+    with pytest.raises(cr.ConceptReviveError, match=r"holds a\.safetensors, b\.safetensors: give"):
+        fuse_lora(pipe, str(tmp_path))
+    (tmp_path / "pytorch_lora_weights.safetensors").touch()
+    fuse_lora(pipe, f"{tmp_path}@2")
+    names = ["b.safetensors", "pytorch_lora_weights.safetensors"]
+    assert asked == [((tmp_path,), dict(weight_name=n, use_safetensors=True)) for n in names]
+
+
 def test_a_lora_that_cannot_be_fused(model, tmp_path, tiny, monkeypatch):
     def fail(*_, **__):
         raise ValueError("PEFT backend is required for this method.")
 
     pipe = type(tiny)(**tiny.components, requires_safety_checker=False)
     monkeypatch.setattr(pipe, "load_lora_weights", fail)
+    lora(tmp_path)
     with pytest.raises(cr.ConceptReviveError, match=r"pip install 'conceptrevive\[lora\]'"):
         fuse_lora(pipe, str(tmp_path))
     with pytest.raises(cr.ConceptReviveError, match="what stands behind @ is its scale, a number"):
