@@ -159,6 +159,7 @@ def packed(values: Values) -> Told:
 
 
 def unpacked(numbers: Mapping[str, JsonValue]) -> Values:
+    """What `packed` made text of: the same numbers, one row a picture."""
     array = np.frombuffer(base64.b64decode(str(numbers["values"])), dtype="<f4")
     return torch.from_numpy(array.reshape(-1, int(str(numbers["width"]))).copy())
 
