@@ -556,7 +556,7 @@ print(f"plain diffusers draws {type(picture).__name__} {picture.size}")
 # %% [markdown]
 # Every command takes the folder as it takes the pocket model, with the functions of our file, and what is written loads
 # in diffusers alone. The audit calls the pruned folder pruned: it looks at values and asks no architecture.
-# [A table](../book/your-own.md#which-models) lists the families that are drawn with in their own way.
+# A table in [Your concept, your model](../book/your-own.md) lists the families that are drawn with in their own way.
 #
 # On a real model loading takes more words, and refusals say which. They are for `locate` and `evaluate`:
 #
