@@ -56,7 +56,7 @@ from conceptrevive.teaching.plots import show_differences, use_theme
 from conceptrevive.teaching.versions import versions
 from conceptrevive.unlearning.recording import column_norms
 
-# %%
+# %% tags=["hide-input"]
 use_theme()
 
 transformers.utils.logging.disable_progress_bar()
@@ -230,7 +230,7 @@ refused(cr.locate_by, lambda pipe, concept: {}, pipe, night)
 refused(cr.locate_by, lambda pipe, concept: {"x": mask}, pipe, night)
 
 
-# %%
+# %% tags=["hide-input"]
 def same_rows(masks, seed):
     """As many in each row, at random places."""
     source = torch.Generator().manual_seed(seed)
@@ -260,7 +260,7 @@ rows = {
 }
 pd.DataFrame.from_dict(rows, orient="index", columns=heads)
 
-# %% mystnb={"figure": {"name": "fig-your-own-locators", "caption": "Six pictures asked for at night above, six others below, from the same noise, with the weights pruned that a locator points at. Move the slider or press Play."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-your-own-locators", "caption": "Six pictures asked for at night above, six others below, from the same noise, with the weights pruned that a locator points at. Move the slider or press Play."}}
 slider_pictures(
     [tiled(sheet, columns=N, scale=1) for sheet in sheets.values()],
     list(sheets),
@@ -284,7 +284,7 @@ slider_pictures(
 # by day, both or neither? And how many of the weights loudest at night are among the loudest by day?
 # :::
 
-# %% mystnb={"figure": {"name": "fig-your-own-differences", "caption": "Paired differences to the original in pictures of the night that are dark, with 95 % intervals: six pictures each for masks located at night and for random places, twelve for masks located by day."}, "image": {"alt": "Five rows of dots with intervals and a dashed line at no difference: ConceptPrune and loudest at minus one, random at zero, and the two masks located by day."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-your-own-differences", "caption": "Paired differences to the original in pictures of the night that are dark, with 95 % intervals: six pictures each for masks located at night and for random places, twelve for masks located by day."}, "image": {"alt": "Five rows of dots with intervals and a dashed line at no difference: ConceptPrune and loudest at minus one, random at zero, and the two masks located by day."}}
 k = night.settings.skill_ratio
 by_day = {
     f"{name}, by day": cr.MaskSet(
@@ -357,7 +357,8 @@ plt.show()
 #
 # ConceptPrune looks at {term}`ff.net.2`. What `layers` says in Python and `--layers` on the command line can be a preset,
 # the end of names, a pattern, a list, a function of a layer or a `cr.Selection`; the masks keep it. `--dry-run` says
-# what it means in your model, with shapes and counts, and what is left out and why, before an hour is spent on it.
+# what it means in your model, with shapes and counts, and what is left out and why, before an hour is spent on it;
+# `conceptrevive list layers` names the presets.
 #
 # A layer's mask depends on that layer alone. So one call hears them all, and each kind can be pruned by itself.
 # {numref}`fig-your-own-layers` has what that does with the same {term}`skill ratio`.
@@ -368,7 +369,6 @@ plt.show()
 # :::
 
 # %%
-run("list layers")
 PATTERN = "'mid_block.*.attn1.to_q,text_encoder/*.fc1'"
 LOCATE = "locate pocket --concept night.yaml --out masks.safetensors"
 run(f"{LOCATE} --layers {PATTERN} --dry-run", first=10)
@@ -377,7 +377,7 @@ wide = cr.read_weights(pipe, lambda x: x.denoises and x.matrix[1] > 1000)
 print(f"by a function: {len(wide)} convolutions, as matrices", end=" ")
 print(sorted({tuple(w.shape) for w in wide.values()}))
 
-# %% mystnb={"figure": {"name": "fig-your-own-layers", "caption": "As above, with ConceptPrune's masks of other layers, each kind pruned alone. Move the slider or press Play."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-your-own-layers", "caption": "As above, with ConceptPrune's masks of other layers, each kind pruned alone. Move the slider or press Play."}}
 KINDS = ["ff-first", "attention", "convolutions", "text-mlp"]
 every = cr.locate(pipe, night, layers=",".join(KINDS), seed=RANDOM_SEED)
 few = with_it[:3] + others[:3]
@@ -422,7 +422,7 @@ slider_pictures(
 # Here the file is put together from the cells above, and registered by writing what `pip install` would write.
 
 
-# %%
+# %% tags=["hide-input"]
 def size(weight, mask, generator):
     """Half of the row's largest survivor: (rows, 1)."""
     return torch.where(mask, 0, weight).abs().amax(1, keepdim=True) / 2
@@ -498,7 +498,7 @@ print("what stood at these places makes no difference, bit for bit")
 # hub would. Its pictures are noise, and nothing can be forgotten. What it shows is that every step fits.
 
 
-# %%
+# %% tags=["hide-input"]
 def tiny_pixart(tokenizer, seed):
     """PixArt-Σ with random weights, for 64 pixels."""
     heads = {"attention_head_dim": 8, "num_attention_heads": 4}
@@ -533,7 +533,7 @@ other.save_pretrained(FOLDER / "pixart")
 SHORT = "--steps 4 --guidance 3"
 run("locate pixart --concept night.yaml --method loudest --out m.safetensors")
 run("prune pixart --masks m.safetensors --out pruned", first=4)
-run("revive pruned --magnitude mine:size --out revived", first=7)
+run("revive pruned --magnitude mine:size --out revived", first=6)
 run(
     "obfuscate pixart --masks m.safetensors --defence mine:shuffled "
     "--out hidden",
@@ -544,7 +544,7 @@ run(
     f"--retained 0 {SHORT}",
     first=5,
 )
-run("audit pruned", first=2)
+run("audit pruned", first=1)
 
 plain = diffusers.DiffusionPipeline.from_pretrained(FOLDER / "revived")
 plain.set_progress_bar_config(disable=True)
@@ -580,7 +580,7 @@ print(f"plain diffusers draws {type(picture).__name__} {picture.size}")
 # `conceptrevive.adapters` makes it the way of its class.
 
 
-# %%
+# %% tags=["hide-input"]
 class Captioned(diffusers.StableDiffusionPipeline):
     """Stable Diffusion, called in a way of its own."""
 
