@@ -68,6 +68,16 @@ run = partial(run_command, main, FOLDER)
 pipe = cr.load_pipeline("pocket")
 original = cr.read_weights(pipe)
 
+
+def draw(pipe, concept, asked, weights):
+    """Pictures of (prompt, seed), with these weights."""
+    prompts, seeds = zip(*asked, strict=True)
+    s = concept.settings
+    how = {"seed": seeds, "steps": s.steps, "guidance": s.guidance}
+    with cr.swapped(pipe, weights):
+        return cr.generate(pipe, prompts, **how)
+
+
 # %% [markdown]
 # ## A concept of yours
 #
@@ -116,22 +126,14 @@ night = concept_of(DOCUMENT)
 # an erased concept still counts as drawn.
 #
 # The judge is the classifier that `judge:` names, with the classes in `labels`; or two texts that CLIP compares, in
-# `clip_pair`; or a function of yours from pictures to truth values. A night is dark, so ours takes a line.
+# `clip_pair`; or a function of yours from pictures to truth values. A night is dark, so ours takes a line,
+# `np.asarray(picture.convert("L")).mean() < 90` for each picture.
 
 
-# %%
+# %% tags=["hide-input"]
 def dark(pictures):
     """Whether a picture is dark."""
     return [np.asarray(p.convert("L")).mean() < 90 for p in pictures]
-
-
-def draw(pipe, concept, asked, weights):
-    """Pictures of (prompt, seed), with these weights."""
-    prompts, seeds = zip(*asked, strict=True)
-    s = concept.settings
-    how = {"seed": seeds, "steps": s.steps, "guidance": s.guidance}
-    with cr.swapped(pipe, weights):
-        return cr.generate(pipe, prompts, **how)
 
 
 N = 6  # pictures of each kind
@@ -368,10 +370,10 @@ plt.show()
 # do it?
 # :::
 
-# %%
+# %% tags=["hide-input"]
 PATTERN = "'mid_block.*.attn1.to_q,text_encoder/*.fc1'"
 LOCATE = "locate pocket --concept night.yaml --out masks.safetensors"
-run(f"{LOCATE} --layers {PATTERN} --dry-run", first=10)
+run(f"{LOCATE} --layers {PATTERN} --dry-run", first=8)
 run(f"{LOCATE} --layers atention --dry-run")
 wide = cr.read_weights(pipe, lambda x: x.denoises and x.matrix[1] > 1000)
 print(f"by a function: {len(wide)} convolutions, as matrices", end=" ")
@@ -459,7 +461,7 @@ run("list locators")
 # Whoever unlearned a model, and however: if you have the original too, the places are what differs. Suppose somebody
 # publishes the night pruned and then hidden by {term}`obfuscation`, without a word about how.
 
-# %%
+# %% tags=["hide-input"]
 hidden = cr.obfuscate(original, masks["ConceptPrune"], seed=RANDOM_SEED)
 theirs = {f"{name}.weight": w for name, w in hidden.items()}
 save_file(theirs, FOLDER / "theirs.safetensors")
@@ -529,7 +531,7 @@ def tiny_pixart(tokenizer, seed):
 other = tiny_pixart(pipe.tokenizer, RANDOM_SEED)
 other.save_pretrained(FOLDER / "pixart")
 
-# %%
+# %% tags=["hide-input"]
 SHORT = "--steps 4 --guidance 3"
 run("locate pixart --concept night.yaml --method loudest --out m.safetensors")
 run("prune pixart --masks m.safetensors --out pruned", first=4)
