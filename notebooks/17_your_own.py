@@ -219,7 +219,7 @@ def find(pipe, concept, layers=None, seed=0, rule=loudest, norms=None):
 # and the others?
 # :::
 
-# %% tags=["agrees"]
+# %% tags=["agrees", "hide-input"]
 norms = listen(pipe, night, seed=RANDOM_SEED)
 masks = {"ConceptPrune": cr.locate(pipe, night, seed=RANDOM_SEED)}
 again = cr.locate_by(partial(find, rule=tested, norms=norms), pipe, night)
