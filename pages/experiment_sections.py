@@ -128,7 +128,7 @@ def _sizes(study: Study, kind: str) -> str:
 
 
 #: Verdicts of an audit.
-WORDS = ("evidence of pruning", "evidence of revival", "no evidence found")
+WORDS = ("evidence of pruning", "evidence of revival", "could not tell", "no evidence found")
 
 
 def _surface(study: Study) -> str:

@@ -164,7 +164,7 @@ def status(folder: Path) -> str:
     return (
         f"{table(['No.', 'Notebook', 'Seconds', 'Status'], rows)}\n"
         f"Run on {made['date'][:10]} on {made['machine']}, Python {made['python']}. A chapter may "
-        f"take {BUDGET:.0f} s, all together {ALTOGETHER:.0f} s; the book is not built otherwise.\n"
+        f"take {BUDGET:.0f} s, all, two at once, {ALTOGETHER:.0f} s; else the book is not built.\n"
     )
 
 
