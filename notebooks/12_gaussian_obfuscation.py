@@ -587,6 +587,10 @@ if study is not None:
 #   attacker's side.
 # - **They attack as published.** Neuron max at wrong places does harm; smaller sizes would do less.
 # - **Eight pictures of one concept and one draw of the noise** for everything live. Read the intervals.
+# - **The noise has more digits than its neighbours.** The pocket model's weights are float16's values, and are held in
+#   float32 here. Noise drawn in float32 has digits that no survivor has, and they give the places away, whatever its
+#   size. The audit in the table above, given such weights, takes them for rounded ones and *could not tell*. Publish in
+#   the precision in which the weights were stored; `conceptrevive obfuscate` writes a float16 file in float16.
 # - **The formula needs normal weights.** Here they are nearly so. Weights with heavy tails or rows of unlike spread
 #   hide noise differently.
 # - **A quarter is no recommendation for other models.** Whether it can be found depends on the ratio; what it costs

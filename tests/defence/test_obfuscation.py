@@ -239,3 +239,18 @@ def test_survivors_that_are_not_finite_are_named():
 def test_modified_probability_out_of_range(given, message):
     with pytest.raises(cr.ConceptReviveError, match=message):
         cr.modified_probability(*given)
+
+
+def test_noise_of_more_digits_than_the_survivors_marks_its_places():
+    """What chapter 12 warns of: in the precision of the weights it does not."""
+    weights, masks = layers(torch.float16)
+
+    def finer(hidden, chosen):
+        values = torch.cat([hidden[n].float()[m] for n, m in chosen.items()])
+        return (values.half().float() != values).float().mean().item()
+
+    others = {n: ~m for n, m in masks.items()}
+    held = cr.obfuscate({n: w.float() for n, w in weights.items()}, cr.MaskSet(masks), seed=0)
+    assert finer(held, masks) > 0.99 and finer(held, others) == 0
+    stored = cr.obfuscate(weights, cr.MaskSet(masks), seed=0)
+    assert finer(stored, masks) == 0
