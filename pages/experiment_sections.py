@@ -94,8 +94,8 @@ def _digits(seen: Mapping[str, Sequence[Any]]) -> str:
     return (
         "\n*Could not tell*: the survivors are float16's values, held in float32, and the noise "
         "has all of float32's digits. The audit takes such layers for rounded ones and tests "
-        "nothing. Whoever knows it reads the places off these digits: publish noise in the precision in "
-        "which the weights were stored, as `conceptrevive obfuscate` does.\n"
+        "nothing. Whoever knows it reads the places off these digits: publish noise in the "
+        "precision in which the weights were stored, as `conceptrevive obfuscate` does.\n"
     )
 
 
