@@ -36,7 +36,7 @@ from conceptrevive.teaching.versions import versions
 
 use_theme()
 RANDOM_SEED = 0
-N = 16  # pictures of the concept, and of others, for each set of weights
+N, OTHERS = 16, 6  # pictures of the concept and of others, per set of weights
 
 # %% [markdown]
 # ## A model and a concept
@@ -105,7 +105,9 @@ def draw(model, weights):
 def measure(model, concept, weights):
     """Judge pictures drawn with these weights; print two shares."""
     with cr.swapped(model, weights):
-        found = cr.evaluate(model, concept, n=N, retained=N, seed=RANDOM_SEED)
+        found = cr.evaluate(
+            model, concept, n=N, retained=OTHERS, seed=RANDOM_SEED
+        )
     print("erased:  ", found.erased)
     print("retained:", found.retained)
     return found

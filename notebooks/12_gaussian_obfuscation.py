@@ -495,10 +495,10 @@ def shares(study):
         said = Counter(" and ".join(x.numbers["verdict"]) for x in cells)
         verdict, count = said.most_common(1)[0]
         found[given] = {
-            "concept": mine["erased"],
-            "others": mine["retained"],
-            "FID": study.summary["rows"][given]["fid"],
-            "attacked": study.pooled[attacked].rates["erased"],
+            "concept": round(mine["erased"], 2),
+            "others": round(mine["retained"], 2),
+            "FID": round(study.summary["rows"][given]["fid"], 1),
+            "attacked": round(study.pooled[attacked].rates["erased"], 2),
             "what the audit says most": f"{verdict} ({count} of {len(cells)})",
         }
     return pd.DataFrame(found).T
@@ -509,7 +509,7 @@ table = None if study is None else shares(study)
 table
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 def told(study, sizes):
     """Paired differences for every size of the noise, in words."""
     known = "revived, positions known"
@@ -540,7 +540,7 @@ if study is not None:
     told(study, rows_of(study))
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 def told_distances(study, sizes):
     """How far pictures of others have moved, beside zeros, in words."""
     print("FID of others − with zeros")
@@ -558,7 +558,7 @@ if study is not None:
     told_distances(study, rows_of(study))
 
 # %% [markdown]
-# How to read them. *Concept − with zeros* says whether noise forgets as well as zeros do. *Others* is the price. *Left
+# How to read the lines that the two cells above fold away. *Concept − with zeros* says whether noise forgets as well as zeros do. *Others* is the price. *Left
 # alone*: whether the attack gained anything. *Known*: what hiding the places was worth against this attacker, beside
 # one who has the map. The intervals are those of the pictures of these objects; they say nothing about others.
 #
