@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from conceptrevive.defence.defaults import SIGMA
+from conceptrevive.defence.precision import precision
 from conceptrevive.errors import ConceptReviveError, expect, expect_number, expect_seed
 from conceptrevive.models.weights import Weights
 from conceptrevive.unlearning.fit import check_fit, check_not_empty
@@ -29,7 +30,10 @@ def obfuscate(
 ) -> Weights:
     """New weights with N(0, σ_M²) at the masked positions, all others bitwise unchanged.
 
-    Dtype and device are kept; layers without a mask are copied.
+    Dtype and device are kept; layers without a mask are copied. Where a layer's survivors are all
+    values of a narrower float format (a float16 checkpoint held in float32), the noise is rounded
+    to it: digits that no survivor has would mark its places. Survivors on a coarser grid, as
+    quantisation leaves, cannot be joined so: noise beside them can be read off.
 
     Args:
         sigma: σ_M; with `relative`, in units of σ_U, the standard deviation of the layer's
@@ -67,24 +71,35 @@ def _noise(
     relative: bool,
     draw: Callable[[torch.Size], Tensor],
 ) -> Float[Tensor, "rows columns"]:
-    """Noise for a whole layer, in its dtype; finite where the mask is, and nowhere 0."""
-    alive = w[~mask].float()
+    """Noise for a whole layer, in its dtype and its survivors' precision; finite where the mask is,
+    and nowhere 0.
+    """
+    survivors = w[~mask]
+    written, alive = precision(survivors), survivors.float()
     scale = sigma * float(alive.std(correction=0)) if relative and alive.numel() else sigma
     if math.isnan(scale):
         raise ConceptReviveError(
             f"{name}: surviving entries hold NaN or Inf: the checkpoint is damaged, load it again"
         )
-    noise = (draw(w.shape).to(w.device) * scale).to(w.dtype)
+    noise = (draw(w.shape).to(w.device) * scale).to(written).to(w.dtype)
     if not torch.isfinite(noise[mask]).all():
         raise ConceptReviveError(
-            f"{name}: noise of standard deviation {scale:.3g} overflows {w.dtype}: lower sigma"
+            f"{name}: noise of standard deviation {scale:.3g} overflows {written}: lower sigma"
         )
     if scale > 0:
         # Half precision rounds the smallest draws to 0, which would mark the place again.
-        tiny = torch.finfo(w.dtype).tiny
+        tiny = max(_least(written), _least(w.dtype))
         least = torch.where(noise.signbit(), -tiny, tiny).to(w.dtype)
         noise = torch.where(noise == 0, least, noise)
     return noise
+
+
+def _least(dtype: torch.dtype) -> float:
+    """The smallest number > 0 that survives arithmetic: subnormal only where normal ones are large,
+    for some machines take float32's for 0.
+    """
+    told = torch.finfo(dtype)
+    return told.tiny if told.tiny < 1e-30 else told.tiny * told.eps
 
 
 def standard_normal(seed: int | None) -> Callable[[torch.Size], Tensor]:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conceptrevive.defence.obfuscation import standard_normal
+from conceptrevive.defence.precision import precision
 from conceptrevive.errors import ConceptReviveError, expect_number, expect_seed
 from conceptrevive.models.selection import Layers, chosen_of
 from conceptrevive.unlearning.fit import check_matrices
@@ -105,7 +106,8 @@ def redrawn_positions(
 
     Args:
         weights: every layer that was filled, in the order in which it was.
-        tolerance: relative distance from σ_M that counts, above the rounding of the weights' dtype.
+        tolerance: relative distance from σ_M that counts, above the rounding of the weights'
+            precision.
 
     Returns: masks; with any other seed they hold a few positions by chance.
     """
@@ -117,7 +119,7 @@ def redrawn_positions(
     draw, out = standard_normal(seed), {}
     for name, w in weights.items():
         quotient = (w.detach().cpu().double() / draw(w.shape)).log()  # NaN where the signs differ
-        width = max(tolerance, 2 * torch.finfo(w.dtype).eps)
+        width = max(tolerance, 2 * torch.finfo(precision(w)).eps)
         known = quotient[torch.isfinite(quotient)]
         bins = (known / width).round()
         values, counts = torch.unique(bins, return_counts=True)

@@ -10,6 +10,7 @@ import torch
 
 import conceptrevive as cr
 from conceptrevive.defence.defaults import SIGMA
+from conceptrevive.defence.precision import precision
 from conceptrevive.revival.positions import redrawn_positions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -241,16 +242,48 @@ def test_modified_probability_out_of_range(given, message):
         cr.modified_probability(*given)
 
 
-def test_noise_of_more_digits_than_the_survivors_marks_its_places():
-    """What chapter 12 warns of: in the precision of the weights it does not."""
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        (torch.float16, torch.float32),
+        (torch.float16, torch.float64),
+        (torch.bfloat16, torch.float16),
+        (torch.bfloat16, torch.float32),
+        (torch.float8_e4m3fn, torch.bfloat16),
+        (torch.float8_e5m2, torch.float32),
+    ],
+)
+def test_noise_has_no_more_digits_than_the_survivors(narrow, wide):
+    """A checkpoint that is held in a finer format than it was stored in."""
+    weights, masks = layers()
+    held = {n: w.to(narrow).to(wide) for n, w in weights.items()}
+    hidden = cr.obfuscate(held, masks, seed=3)
+    for n, w in hidden.items():
+        assert w.dtype == wide and torch.equal(w.to(narrow).to(wide), w)
+        assert (w != 0)[masks[n]].all()
+    for n, guess in redrawn_positions(hidden, 3).items():
+        if torch.finfo(narrow).bits == 16:  # as many digits as the seed's attack needs
+            assert guess[masks[n]].float().mean() > 0.9
+
+
+def test_noise_is_as_fine_as_the_survivors():
     weights, masks = layers(torch.float16)
+    mixed = {n: w.float() for n, w in weights.items()}
+    mixed["b"] = mixed["b"] * (1 + 2**-20)
+    out = cr.obfuscate(mixed, masks, seed=0)
+    finer = {n: float((w.half().float() != w)[masks[n]].float().mean()) for n, w in out.items()}
+    assert finer["a"] == 0 and finer["b"] > 0.99
 
-    def finer(hidden, chosen):
-        values = torch.cat([hidden[n].float()[m] for n, m in chosen.items()])
-        return (values.half().float() != values).float().mean().item()
 
-    others = {n: ~m for n, m in masks.items()}
-    held = cr.obfuscate({n: w.float() for n, w in weights.items()}, cr.MaskSet(masks), seed=0)
-    assert finer(held, masks) > 0.99 and finer(held, others) == 0
-    stored = cr.obfuscate(weights, cr.MaskSet(masks), seed=0)
-    assert finer(stored, masks) == 0
+def test_precision():
+    assert precision(torch.tensor([0.5, 1.25])) is torch.float8_e5m2
+    assert precision(torch.tensor([0.5, 1.125])) is torch.float8_e4m3fn  # too fine for the other
+    assert precision(torch.tensor([0.5, 1.125 * 2**9])) is torch.bfloat16  # overflows it
+    assert precision(torch.tensor([0.5, 1 + 2.0**-9])) is torch.float16  # too fine for bfloat16
+    assert precision(torch.tensor([2.0**100, 1 + 2.0**-9])) is torch.float32
+    assert precision(torch.tensor([1 + 2.0**-40], dtype=torch.float64)) is torch.float64
+    assert precision(torch.tensor([1.1], dtype=torch.float64)) is torch.float64
+    assert precision(torch.tensor([0.1], dtype=torch.bfloat16)) is torch.bfloat16
+    assert precision(torch.tensor([0.1], dtype=torch.bfloat16).half()) is torch.bfloat16
+    assert precision(torch.tensor([0.1, math.nan]).half().float()) is torch.float32
+    assert precision(torch.empty(0)) is torch.float32

@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from conceptrevive.auditing.verdict import audit
 from conceptrevive.concepts.concept import Concept
 from conceptrevive.defence.obfuscation import modified_probability, obfuscate
+from conceptrevive.defence.precision import precision
 from conceptrevive.evaluation.features import inception
 from conceptrevive.evaluation.frechet import Distances, difference, distances, mean_distance
 from conceptrevive.experiments.cells import Cell, Found, Result
@@ -197,11 +198,13 @@ def _back(result: Result) -> Distances:
 
 
 def verdict(weights: Weights) -> list[JsonValue]:
-    """What `audit` says of the candidate layers alone, every one tested."""
+    """What `audit` says of the candidate layers alone, every one tested, stored as a checkpoint
+    would be: in the precision of their values.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "candidates.safetensors"
         tensors = {f"{n}.weight": w.detach().cpu().contiguous() for n, w in weights.items()}
-        save_file(tensors, file)
+        save_file({n: w.to(precision(w)) for n, w in tensors.items()}, file)
         return [*audit(file, deep=True).verdict]
 
 
