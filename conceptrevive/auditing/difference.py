@@ -14,6 +14,7 @@ from conceptrevive.errors import ConceptReviveError
 
 LEAST = 10  # rows and columns that changed entries must touch to be called scattered
 
+COPY = ".safetensors/"  # how prefixes of files end that stand by themselves
 
 #: {prefix: {name of a tensor: the header that has it}}.
 Parts = dict[str, dict[str, Header]]
@@ -155,11 +156,12 @@ def _same_shape(entry: Entry, header: Header, base: Header) -> bool:
 
 def _unmatched(new: Parts, old: Parts, pairs: dict[str, str]) -> tuple[str, ...]:
     """Tensors that only one has. Of a pipeline that a part was compared with, the other parts are
-    no lack.
+    no lack, nor are the base's other copies of its weights.
     """
     out = {p + n for p in new for n in new[p].keys() - old.get(pairs.get(p, ""), {}).keys()}
     for p, q in pairs.items():
         out |= {p + n for n in old[q].keys() - new[p].keys()}
     if all(p == q for p, q in pairs.items()):
-        out |= {q + n for q in old if q not in pairs.values() for n in old[q]}
+        parts = [q for q in old if q not in pairs.values() and not q.endswith(COPY)]
+        out |= {q + n for q in parts for n in old[q]}
     return tuple(sorted(out))

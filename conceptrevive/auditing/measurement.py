@@ -22,8 +22,9 @@ from conceptrevive.auditing.recoverability import Recoverability, estimate_recov
 from conceptrevive.auditing.scan import TensorScan, scan
 from conceptrevive.auditing.selection import DEEP, ENTRIES, choose
 from conceptrevive.auditing.significance import decide
-from conceptrevive.checkpoints.folders import all_weight_files, find_checkpoint
+from conceptrevive.checkpoints.folders import find_checkpoint
 from conceptrevive.checkpoints.headers import Header
+from conceptrevive.checkpoints.published import Published, base_files, published_files
 from conceptrevive.checkpoints.tensors import read_rows
 from conceptrevive.detectors.evidence import GRID, Evidence, as_matrix
 from conceptrevive.detectors.grid import on_grid
@@ -85,7 +86,8 @@ class Measurement:
         tested. differences: from the base, if one was given. unread: {tensor: its dtype} where that
         holds no weights. pickles: files beside, which are not opened. unmatched: tensors that only
         one of checkpoint and base has. bytes, scan_seconds, seconds: size, duration of the first
-        pass and of all.
+        pass and of all. variant: the copy that was asked for; None for all there are. others:
+        copies that were not.
     """
 
     source: str
@@ -98,6 +100,8 @@ class Measurement:
     bytes: int
     scan_seconds: float
     seconds: float
+    variant: str | None = None
+    others: tuple[str, ...] = ()
 
 
 def examine(weight: Float[Tensor, "rows columns"]) -> tuple[Evidence, ...]:
@@ -117,19 +121,21 @@ def measure(
     seed: int = 0,
     revision: str | None = None,
     base_revision: str | None = None,
+    variant: str | None = None,
 ) -> Measurement:
     """All measurements that `verdict.audit` judges.
 
     Args: model, base: a .safetensors file, an index of shards, a component or pipeline folder,
         "pocket" or a hub id. deep: test every matrix, and as many signs as there are pruned layers.
-        seed: of the sample of matrices, rows and columns.
+        seed: of the sample of matrices, rows and columns. variant: the only copy of a folder's
+        weights to look at; of the base the same, where it has it.
 
     Raises:
         ConceptReviveError: what cannot be read.
     """
     began = time.perf_counter()
-    parts, pickles = all_weight_files(find_checkpoint(model, revision))
-    headers = [(prefix, h) for prefix, hs in parts.items() for h in hs]
+    files = published_files(find_checkpoint(model, revision), variant)
+    headers = _each(files)
     scans, places = _scan_all(headers)
     scanned = time.perf_counter() - began
     chosen = choose(scans, deep, seed)
@@ -147,21 +153,27 @@ def measure(
     differences: tuple[Difference, ...] | None = None
     unmatched: tuple[str, ...] = ()
     if base is not None:
-        others, _ = all_weight_files(find_checkpoint(base, base_revision))
-        old = [(prefix, h) for prefix, hs in others.items() for h in hs]
-        differences, unmatched = compare(headers, old)
+        old = base_files(find_checkpoint(base, base_revision), variant)
+        differences, unmatched = compare(headers, _each(old))
     return Measurement(
         str(model),
         tuple(scans),
         tuple(layers),
         differences,
         {p + e.name: e.dtype for p, h in headers for e in h.entries.values() if e.unread},
-        tuple(map(str, pickles)),
+        tuple(map(str, files.pickles)),
         unmatched,
         sum(e.end - e.start for _, h in headers for e in h.entries.values()),
         scanned,
         time.perf_counter() - began,
+        variant,
+        tuple(map(str, files.others)),
     )
+
+
+def _each(files: Published) -> list[tuple[str, Header]]:
+    """(prefix of its names, header) of every file."""
+    return [(prefix, h) for prefix, headers in files.parts.items() for h in headers]
 
 
 def _scan_all(

@@ -45,7 +45,8 @@ def clean(text: str) -> str:
 def audit_text(report: AuditReport) -> str:
     """A few lines: verdict, findings, what could not be told."""
     a = report.measured
-    lines = [f"{clean(a.source)}: {' and '.join(report.verdict)}"]
+    which = f" (variant {clean(a.variant)})" if a.variant else ""
+    lines = [f"{clean(a.source)}{which}: {' and '.join(report.verdict)}"]
     for f in report.findings:
         where = clean(", ".join(f.layers[:2])) + (" …" if len(f.layers) > 2 else "")
         lines.append(f"  {SIGNS[f.kind]} {f.title} ({_numbers(f)}): {f.text} [{where}]")

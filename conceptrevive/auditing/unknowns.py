@@ -61,8 +61,17 @@ def _unknown(
         yield f"{_tensors(names)} of {dtype} ({why_unread(dtype)}), not read: {names[0]}" + (
             " first" if len(names) > 1 else ""
         )
+    if a.others:
+        yield (
+            f"{len(a.others)} file{'s' * (len(a.others) > 1)} of other copies of the weights than "
+            f"{_variant(a)}, not looked at, {a.others[0]} first"
+        )
     if a.pickles:
         yield f"{len(a.pickles)} pickle files, which are not opened, {a.pickles[0]} first"
+
+
+def _variant(a: Measurement) -> str:
+    return f"the variant {a.variant}" if a.variant else "the default"
 
 
 def _why_nothing(a: Measurement, matrices: int) -> str:

@@ -52,6 +52,7 @@ class AuditReport:
         changed = [d for d in a.differences or () if d.changed]
         return {
             "checkpoint": a.source,
+            "variant": a.variant,
             "verdict": self.verdict,
             "could_not_tell": self.unknown,
             "findings": [asdict(f) for f in self.findings],
@@ -61,6 +62,7 @@ class AuditReport:
             "matrices": sum(s.is_matrix for s in a.scans),
             "untested": self.untested,
             "unread": a.unread,
+            "other_copies": a.others,
             "bytes": a.bytes,
             "scan_seconds": round(a.scan_seconds, 3),
             "seconds": round(a.seconds, 3),
@@ -112,6 +114,7 @@ def audit(
     seed: int = 0,
     revision: str | None = None,
     base_revision: str | None = None,
+    variant: str | None = None,
 ) -> AuditReport:
     """Look for what pruning and revival leave in a checkpoint's values.
 
@@ -119,7 +122,9 @@ def audit(
 
     Args: model, base: a .safetensors file, an index of shards, a component or pipeline folder,
         "pocket" or a hub id. deep: test every matrix, not a sample. seed: of the sample. revision,
-        base_revision: of hub models.
+        base_revision: of hub models. variant: the only copy of a folder's weights to look at, as
+        "fp16", the default's of components without it; None looks at all copies. Of the base the
+        same is taken, where it has it.
 
     Raises:
         ConceptReviveError: an argument of another type, or what cannot be read.
@@ -133,8 +138,15 @@ def audit(
         raise ConceptReviveError(f"seed is {seed}: give a whole number from 0 to 2⁶³ − 1")
     for name, value in (("revision", revision), ("base_revision", base_revision)):
         expect(value, (str, type(None)), name, "give a branch, a tag or a commit of the hub model")
+    expect(variant, (str, type(None)), "variant", "give the name of a copy, as 'fp16'")
     return judge(
         measure(
-            model, base=base, deep=deep, seed=seed, revision=revision, base_revision=base_revision
+            model,
+            base=base,
+            deep=deep,
+            seed=seed,
+            revision=revision,
+            base_revision=base_revision,
+            variant=variant,
         )
     )

@@ -18,6 +18,7 @@ from conceptrevive.checkpoints.folders import (
 )
 from conceptrevive.checkpoints.formats import PICKLES
 from conceptrevive.checkpoints.headers import Header
+from conceptrevive.checkpoints.published import has_no_variants
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models.variants import weight_copies
 
@@ -70,7 +71,7 @@ def open_checkpoint(
     """
     source = find_checkpoint(model, revision)
     if not source.is_dir() and variant is not None:
-        raise ConceptReviveError(f"{source} is a file, which has no variants: leave --variant out")
+        raise ConceptReviveError(has_no_variants(source))
     main = component_folder(source) if source.is_dir() else source
     others = [f for f in component_folders(source) if f != main] if is_pipeline(source) else []
     own = None if variant is None else _denoisers(main, others, variant)

@@ -10,7 +10,7 @@ import json
 import os
 from pathlib import Path
 
-from conceptrevive.checkpoints.formats import AGAIN, CONVERT, PICKLES, refuse_pickle
+from conceptrevive.checkpoints.formats import AGAIN, PICKLES, refuse_pickle
 from conceptrevive.checkpoints.headers import Header, quoted, read_header
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models.addresses import DENOISERS
@@ -176,34 +176,3 @@ def shards_of(index: Path) -> dict[str, set[str]]:
             )
         shards.setdefault(name, set()).add(key)
     return shards
-
-
-def all_weight_files(source: Path) -> tuple[dict[str, list[Header]], list[Path]]:
-    """Every weight that would be published: {where: files} of each component, and the pickles.
-
-    Variants beside a default, and single files beside a pipeline, stand by themselves.
-
-    Raises:
-        ConceptReviveError: as `weight_files`, also for a component of pickles only, or a link.
-    """
-    if not source.is_dir():
-        return {"": weight_files(source)}, []
-    beside = [source] if is_pipeline(source) else []
-    out: dict[str, list[Header]] = {}
-    pickles: list[Path] = []
-    for part in [*beside, *component_folders(source)] if beside else [source]:
-        here = sorted(f for f in part.iterdir() if f.suffix in PICKLES)
-        pickles += here
-        copies = weight_copies(part)
-        used: list[Header] = []
-        if part not in beside and ("" in copies or len(copies) < 2):
-            if copies or here or not beside:
-                used = out[f"{part.name}/" if beside else ""] = weight_files(part)
-        seen = {h.path for h in used}
-        others = [f for files in copies.values() for f in files if f not in seen]
-        out |= {f"{f.relative_to(source)}/": [read_header(f)] for f in others if not is_index(f)}
-    if not out:
-        raise ConceptReviveError(
-            f"{source} holds no .safetensors weights in any component: {CONVERT}"
-        )
-    return out, pickles

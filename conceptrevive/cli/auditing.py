@@ -25,6 +25,13 @@ def run_audit(
     seed: Seed = 0,
     revision: Revision = None,
     base_revision: Annotated[str | None, typer.Option(help="the same, of --base")] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="the only copy of the weights to look at, as fp16; default: all there are",
+        ),
+    ] = None,
 ) -> int:
     """Look for what pruning and revival leave; exit code 0 none found, 1 some, 2 could not."""
     from conceptrevive.auditing.report import audit_text, write_html
@@ -33,7 +40,13 @@ def run_audit(
     if html is not None:  # the place is tried after the work: the verdict matters more
         check_kept("--html", html, is_ours=holds(b"<title>Audit of "), what="report")
     report = audit(
-        model, base=base, deep=deep, seed=seed, revision=revision, base_revision=base_revision
+        model,
+        base=base,
+        deep=deep,
+        seed=seed,
+        revision=revision,
+        base_revision=base_revision,
+        variant=variant,
     )
     try:
         if as_json:

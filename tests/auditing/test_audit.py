@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -312,6 +313,86 @@ def test_variants_and_single_files_are_audited_and_pickles_named(tmp_path):
     )
     variant.rename(folder / "all-in-one.safetensors")
     assert (audit(folder)).findings[0].layers[0].startswith("all-in-one.safetensors/blocks")
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """A pipeline: the UNet's default pruned, its fp16 not; a text encoder without variants."""
+    folder = tmp_path / "pipe"
+    for part in ("unet", "text_encoder"):
+        (folder / part).mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
+    saved(folder / "text_encoder", model(layers=1, seed=50), "model.safetensors")
+    saved(folder / "unet", edited("pruned"), "diffusion_pytorch_model.safetensors")
+    saved(folder / "unet", model(), "diffusion_pytorch_model.fp16.safetensors")
+    return folder
+
+
+def test_one_copy_is_audited_and_the_others_are_named(copies, capsys):
+    """As it is loaded: of components without the variant the default."""
+    assert main(["audit", str(copies), "--variant", "fp16"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{copies} (variant fp16): no evidence found")
+    other = copies / "unet" / "diffusion_pytorch_model.safetensors"
+    assert (
+        "could not tell: 1 file of other copies of the weights than the variant fp16, not looked "
+        f"at, {other} first" in out
+    )
+    report = audit(copies, variant="fp16")
+    names = {s.name.split("/")[0] for s in report.measured.scans}
+    assert names == {"unet", "text_encoder"} and report.measured.others == (str(other),)
+    assert audit(copies, variant="").verdict == (PRUNING,), "the default's name is empty"
+    whole = audit(copies)
+    assert whole.verdict == (PRUNING,) and not whole.measured.others
+    assert len(whole.measured.scans) > len(report.measured.scans)
+
+
+def test_the_only_copy_goes_by_its_components_name(copies):
+    (copies / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    for variant in (None, "fp16"):
+        measured = audit(copies, variant=variant).measured
+        assert not measured.others and "unet/embed.weight" in {s.name for s in measured.scans}
+    folder = audit(copies / "unet", variant="fp16").measured
+    assert "embed.weight" in {s.name for s in folder.scans}
+
+
+def test_a_variant_that_is_nowhere_is_no_audit(copies, capsys):
+    for path, where in (
+        (copies, f"{copies} holds no variant 'bf16': it holds the default, fp16"),
+        (copies / "unet", "unet holds no variant 'bf16': it holds the default, fp16"),
+        (
+            copies / "unet" / "diffusion_pytorch_model.safetensors",
+            "is a file, which has no variants: leave --variant out",
+        ),
+    ):
+        assert main(["audit", str(path), "--variant", "bf16"]) == 2
+        assert where in capsys.readouterr().err
+    with pytest.raises(cr.ConceptReviveError, match="variant is a int: give the name of a copy"):
+        audit(copies, variant=16)
+
+
+def test_of_the_base_the_same_copy_is_taken_where_it_has_it(copies, tmp_path):
+    pruned = audit(copies, base=copies, variant="fp16")
+    assert pruned.measured.differences and not any(d.changed for d in pruned.measured.differences)
+    base = tmp_path / "base"
+    shutil.copytree(copies, base)
+    shutil.copy(
+        base / "unet" / "diffusion_pytorch_model.fp16.safetensors",
+        base / "unet" / "diffusion_pytorch_model.safetensors",
+    )
+    default = audit(copies, base=base, variant="")
+    assert default.verdict == (PRUNING,) and not default.measured.unmatched
+    (base / "unet" / "diffusion_pytorch_model.fp16.safetensors").unlink()
+    assert not any(d.changed for d in audit(copies, base=base, variant="fp16").measured.differences)
+
+
+def test_other_copies_that_only_the_base_has_are_no_lack(copies, tmp_path):
+    new = tmp_path / "new"
+    shutil.copytree(copies, new)
+    (new / "unet" / "diffusion_pytorch_model.fp16.safetensors").unlink()
+    assert not audit(new, base=copies).measured.unmatched
+    lacking = audit(copies, base=new).measured.unmatched
+    assert lacking and all("fp16" in name for name in lacking), "what is published without a base"
 
 
 def test_linked_components_are_not_passed_over(tmp_path, capsys):
