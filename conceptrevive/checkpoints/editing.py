@@ -61,6 +61,7 @@ def edit_checkpoint(
     names: Iterable[str] | None = None,
     partial: bool = False,
     located_in: str | None = None,
+    located_without: str | None = None,
     revision: str | None = None,
     variant: str | None = None,
 ) -> Edited:
@@ -79,6 +80,7 @@ def edit_checkpoint(
         names: layers to hand to `edit`, see `find_layers`; None takes every feed-forward output.
         partial: whether `names` may leave out layers of the same kinds, see `expect_whole`.
         located_in: the selection that `names` are all of, if it is known, see `MaskSet.layers`.
+        located_without: but these, see `MaskSet.left_out`.
         revision, variant: see `open_checkpoint`.
 
     Raises:
@@ -91,7 +93,7 @@ def edit_checkpoint(
     expect_place(model.source, out)
     places = find_layers(model, choose_layers(model).layers if chosen is None else chosen)
     if not partial:
-        expect_whole(model, places, located_in)
+        expect_whole(model, places, located_in, located_without)
     try:
         changed = edit(read_layers(places))
     except ConceptReviveError as e:

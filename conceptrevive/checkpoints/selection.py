@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
 from conceptrevive.checkpoints.contents import Checkpoint, open_checkpoint
 from conceptrevive.checkpoints.layers import (
@@ -72,7 +74,12 @@ def selected(checkpoint: Checkpoint, layers: Layers = None) -> dict[str, Place]:
     return find_layers(checkpoint, choose_layers(checkpoint, layers, everywhere=True).layers)
 
 
-def expect_whole(checkpoint: Checkpoint, names: Iterable[str], layers: str | None = None) -> None:
+def expect_whole(
+    checkpoint: Checkpoint,
+    names: Iterable[str],
+    layers: str | None = None,
+    but: str | None = None,
+) -> None:
     """Raise ConceptReviveError if masks of `names` leave out layers that they should cover.
 
     Masks of a smaller model may fit the layers that have the same names; whoever prunes only those
@@ -81,11 +88,14 @@ def expect_whole(checkpoint: Checkpoint, names: Iterable[str], layers: str | Non
     Args:
         layers: the selection that the masks were located with, whose layers are expected; None
             expects all of the kinds that `names` are, and all feed-forward outputs if one is.
+        but: layers that a locator left out on purpose, see `MaskSet.left_out`.
     """
     names = list(names)
+    excused = _excused(checkpoint, but)
     if layers is not None:
         given = {place.identity for place in find_layers(checkpoint, names).values()}
-        expected = find_layers(checkpoint, choose_layers(checkpoint, layers).layers)
+        places = find_layers(checkpoint, choose_layers(checkpoint, layers).layers)
+        expected = {n: p for n, p in places.items() if p.identity not in excused}
         left_out = [n for n, place in expected.items() if place.identity not in given]
         _refuse_partial(checkpoint, left_out, len(expected))
         return
@@ -98,10 +108,23 @@ def expect_whole(checkpoint: Checkpoint, names: Iterable[str], layers: str | Non
             n
             for n, (place, *_) in part.modules.items()
             if len(place.entry.shape) > 1
+            and place.identity not in excused
             and (layer_kind(n) in kinds or (has_outputs and second_of(n, DENOISING)))
         ]
         left_out = [f"{part.prefix}{n}" for n in whole if n not in named]
         _refuse_partial(checkpoint, left_out, len(whole))
+
+
+def _excused(checkpoint: Checkpoint, but: str | None) -> set[tuple[Path, str]]:
+    """Which tensors `but` names; what this checkpoint does not have is none of its lack."""
+    out: set[tuple[Path, str]] = set()
+    for part in Selection.of(but).parts if but else ():
+        with suppress(ConceptReviveError):
+            out |= {
+                p.identity
+                for p in find_layers(checkpoint, choose_layers(checkpoint, part).layers).values()
+            }
+    return out
 
 
 def _refuse_partial(checkpoint: Checkpoint, left_out: list[str], expected: int) -> None:

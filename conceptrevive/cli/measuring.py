@@ -103,7 +103,8 @@ def run_locate(
         "pruned": masks.count,
         "pruned_fraction": masks.fraction,
     }
-    show(result, as_json)
+    said = {"located_in": masks.layers, "located_without": masks.left_out}
+    show(result | {name: text for name, text in said.items() if text is not None}, as_json)
 
 
 @with_loading

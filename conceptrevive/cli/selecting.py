@@ -71,7 +71,7 @@ def dry_run_masks(checkpoint: Checkpoint, masks: MaskSet, partial: bool, as_json
 
     places = find_layers(checkpoint, masks)
     if not partial:
-        expect_whole(checkpoint, places, masks.layers)
+        expect_whole(checkpoint, places, masks.layers, masks.left_out)
     there = inventory(checkpoint, tables=True)
     choice = Selection.of(list(places)).choose(there, str(checkpoint.source))
     for name, layer in choice.layers.items():
@@ -80,7 +80,11 @@ def dry_run_masks(checkpoint: Checkpoint, masks: MaskSet, partial: bool, as_json
                 f"{name}: mask {tuple(masks[name].shape)} does not fit weight {layer.matrix}: "
                 "locate on this model first"
             )
-    said = {"located_in": masks.layers, "chosen_by": masks.chosen_by}
+    said = {
+        "located_in": masks.layers,
+        "located_without": masks.left_out,
+        "chosen_by": masks.chosen_by,
+    }
     told = {name: text for name, text in said.items() if text is not None}
     show_layers(choice, as_json, **told, pruned=masks.count)
 

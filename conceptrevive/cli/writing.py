@@ -48,6 +48,7 @@ def written(
         names=masks,
         partial=partial,
         located_in=masks.layers,
+        located_without=masks.left_out,
     )
     result = note | {
         "out": out,

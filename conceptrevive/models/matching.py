@@ -75,9 +75,16 @@ def exact(layer: Layer, inventory: Sequence[Layer]) -> str:
     name = replace(layer, columns=None).key
     others = (x for x in inventory if (x.component, x.name) != (layer.component, layer.name))
     ends = any(n.endswith(name) for x in others for n in (x.key, x.address))
+    columns = f"{layer.columns or ''}"
     if ends or name in PRESETS or _SPECIAL.search(name):
-        name = f"[{name[:1]}]{_SPECIAL.sub('?', name[1:])}"
-    return f"{name}{layer.columns or ''}"
+        return alone(name + columns)
+    return name + columns
+
+
+def alone(name: str) -> str:
+    """A pattern that takes this layer alone, whatever other layers there are."""
+    name, columns = split_columns(name)
+    return f"[{name[:1]}]{_SPECIAL.sub('?', name[1:])}{columns or ''}"
 
 
 def _prefixed(name: str, inventory: Sequence[Layer]) -> list[Layer]:

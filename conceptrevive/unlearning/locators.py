@@ -5,7 +5,7 @@ Those of others are called in the same way as those that are shipped, see `locat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -14,6 +14,8 @@ from torch import Tensor
 from conceptrevive.concepts.concept import Concept
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.extensions import called, check_settings, find, taken
+from conceptrevive.models.matrices import choose
+from conceptrevive.models.notes import located_note
 from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.weights import read_weights
 from conceptrevive.unlearning.conceptprune import locate
@@ -58,22 +60,29 @@ def locate_by(
 
     A locator is a function (pipeline, concept, …) → {module name: mask}. By keyword it gets those
     of `settings` that it names: `layers` is what to look at, None for its own choice; `seed` and
-    `progress` as in `locate`. What it returns has to fit the model, and hold something.
+    `progress` as in `locate`. What it returns has to fit the model, and hold something. Which
+    layers it was given, or chose itself, and which of them it left out, is kept, see `MaskSet`.
 
     Args:
         method: a name (see `locator`) or the function.
         settings: None stands for the locator's own default.
 
     Raises:
-        ConceptReviveError: no such locator or setting, masks that do not fit, or that are empty.
+        ConceptReviveError: no such locator, setting or layers, masks that do not fit, or that are
+            empty.
     """
     own = {
         n: v for n, v in settings.items() if n not in ("seed", "progress")
     }  # all are given these
     function = locator(method, **own)
+    is_shipped, layers = function in LOCATORS.values(), settings.get("layers")
+    if isinstance(layers, Iterator):
+        layers = settings["layers"] = tuple(layers)
+    if layers is not None and not is_shipped:
+        choose(model, layers)  # raises before anything is drawn
     given = {n: v for n, v in taken(function, settings).items() if v is not None}
     masks = function(model, concept, **given)
-    if function in LOCATORS.values() and isinstance(masks, MaskSet):
+    if is_shipped and isinstance(masks, MaskSet):
         return masks
     name = called(method)
     try:
@@ -84,6 +93,8 @@ def locate_by(
         masks = replace(masks, method=masks.method or name)
         check_not_empty(masks)
         check_fit(read_weights(model, list(masks)), masks)
+        if masks.layers is None and masks.left_out is None:
+            masks = replace(masks, **located_note(model, layers, masks, function))
     except ConceptReviveError as e:
         raise ConceptReviveError(f"method {name!r} returned what cannot be used: {e}") from e
     return masks

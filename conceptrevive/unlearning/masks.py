@@ -18,6 +18,7 @@ from torch import Tensor
 from conceptrevive.errors import ConceptReviveError, expect, expect_number, expect_whole
 from conceptrevive.files import replacing
 from conceptrevive.models.weights import Weights
+from conceptrevive.unlearning.combining import combined_note
 from conceptrevive.unlearning.fit import check_fit, check_masks, check_not_empty
 from conceptrevive.version import version
 
@@ -26,7 +27,7 @@ FORMAT = "conceptrevive-masks-1"
 #: What a mask file says about its masks, besides the format.
 NOTES = (
     *("concept", "skill_ratio", "tau", "seed", "sampling", "method"),
-    *("layers", "chosen_by", "version"),
+    *("layers", "chosen_by", "left_out", "version"),
 )
 
 
@@ -42,6 +43,7 @@ class MaskSet(Mapping[str, Tensor]):
         layers: the selection that was looked at, as text that `Selection.of` reads; None for the
             default, and where it is not known.
         chosen_by: `module:name` of the function that chose those layers, if one did.
+        left_out: those of `layers` that a locator of one's own has no mask of, as such text.
 
     Raises:
         ConceptReviveError: a mask that is no boolean matrix, or a note of the wrong type or range.
@@ -56,6 +58,7 @@ class MaskSet(Mapping[str, Tensor]):
     method: str | None = None
     layers: str | None = None
     chosen_by: str | None = None
+    left_out: str | None = None
     version: str = field(default_factory=version)
 
     def __post_init__(self) -> None:
@@ -72,6 +75,7 @@ class MaskSet(Mapping[str, Tensor]):
         expect(self.method, optional, "method", "give a locator's name, e.g. 'salun'")
         expect(self.layers, optional, "layers", "give the text of a selection, e.g. 'attention'")
         expect(self.chosen_by, optional, "chosen_by", "give the name of a function")
+        expect(self.left_out, optional, "left_out", "give the text of a selection")
         if self.skill_ratio is not None:
             expect_number(self.skill_ratio, "skill_ratio")
             if not 0 < self.skill_ratio <= 1:
@@ -105,7 +109,7 @@ class MaskSet(Mapping[str, Tensor]):
         return self.count / max(1, sum(m.numel() for m in self.masks.values()))
 
     def union(self, other: MaskSet) -> MaskSet:
-        """Pruned in either; layers of both."""
+        """Pruned in either; layers of both, and of both selections."""
         return self._combine(other, torch.logical_or, "|")
 
     def intersection(self, other: MaskSet) -> MaskSet:
@@ -130,8 +134,8 @@ class MaskSet(Mapping[str, Tensor]):
             out[name] = how(a, b)
         shared: dict[str, Any] = {
             k: getattr(self, k) if getattr(self, k) == getattr(other, k) else None
-            for k in ("skill_ratio", "tau", "seed", "sampling", "method", "layers", "chosen_by")
-        }
+            for k in ("skill_ratio", "tau", "seed", "sampling", "method", "chosen_by")
+        } | combined_note(self, other)
         return replace(self, masks=out, concept=f"{self.concept} {sign} {other.concept}", **shared)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -148,7 +152,7 @@ class MaskSet(Mapping[str, Tensor]):
         # One metadata key: safetensors writes several in random order, and equal masks should be
         # equal files.
         info = {"format": FORMAT} | {k: getattr(self, k) for k in NOTES}
-        for absent in ("layers", "chosen_by"):
+        for absent in ("layers", "chosen_by", "left_out"):
             if info[absent] is None:
                 del info[absent]  # so that masks of the default are the files that they always were
         note = json.dumps(info, default=lambda number: number.item())

@@ -105,6 +105,7 @@ def test_a_locator_and_a_judge_of_ones_own(
     told, masks = json.loads(capsys.readouterr().out), cr.MaskSet.load(out)
     assert told["method"] == masks.method == "mine_of_measuring:find" and masks.concept == "own"
     assert all(n.endswith("attn2.to_k") for n in masks) and told["pruned"] == masks.count > 0
+    assert told["located_in"] == masks.layers and masks.layers.endswith("attn2.to_k")
     evaluate = ["evaluate", str(tiny_folder), "--concept", str(concept_file), "--images", "2"]
     more = ["--judge", "mine_of_measuring:judge", "--device", "cpu", "--json"]
     assert main([*evaluate, *more]) == 0

@@ -102,6 +102,10 @@ def test_a_selection_in_the_mask_file_says_what_is_whole(folder, tmp_path, capsy
     MaskSet(masks.masks, layers=name, chosen_by="mine:wide").save(tmp_path / "m")
     result = json.loads(told(capsys, *argv, "--json"))
     assert (result["located_in"], result["chosen_by"]) == (name, "mine:wide")
+    MaskSet(masks.masks, layers="ff.net.2", left_out=candidates(2)[1]).save(tmp_path / "m")
+    result = json.loads(told(capsys, *argv, "--json"))
+    assert (result["located_in"], result["located_without"]) == ("ff.net.2", candidates(2)[1])
+    assert main(argv) == 0, "without --partial: a locator left the other out"
 
 
 def test_revive_says_where_it_found_zeros(tmp_path, capsys):

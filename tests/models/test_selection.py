@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import pytest
@@ -411,9 +412,13 @@ def test_masks_keep_their_selection(tmp_path, tiny):
     masks = cr.MaskSet({ONE: torch.ones(2, 2, dtype=torch.bool)}, layers="attention")
     masks.save(tmp_path / "m")
     assert cr.MaskSet.load(tmp_path / "m").layers == "attention"
-    assert (masks | cr.MaskSet(masks.masks)).layers is None
+    assert (masks | masks).layers == "attention"
     with pytest.raises(ConceptReviveError, match="layers is a int: give the text of a selection"):
         cr.MaskSet({}, layers=3)
+    with pytest.raises(
+        ConceptReviveError, match="left_out is a list: give the text of a selection"
+    ):
+        cr.MaskSet({}, left_out=[ONE])
     with pytest.raises(ConceptReviveError, match="chosen_by is a function: give the name of a fun"):
         cr.MaskSet({}, chosen_by=is_wide)
 
@@ -433,3 +438,39 @@ def test_masks_located_in_named_layers_need_no_others(tmp_path, tiny, tiny_folde
             expect_whole(checkpoint, masks, None)
         with pytest.raises(ConceptReviveError, match="the masks cover 1 of its 2 such layers"):
             expect_whole(checkpoint, masks, f"{ONE},{other}")
+
+
+def test_a_union_says_what_both_were_located_in(tiny, tmp_path, tiny_folder):
+    """In words where they are known; of masks of other origin the names of their layers."""
+    attention = cr.locate(tiny, CONCEPT, layers="attention", seed=0, batch_size=2)
+    default = cr.locate(tiny, CONCEPT, seed=0, batch_size=2)
+    assert (attention | default).layers == "attention,feed-forward"
+    assert (default & attention).layers == "feed-forward,attention"
+    assert (default | default).layers is None
+    other = cr.MaskSet({ONE: default[ONE]}, concept="from elsewhere")
+    united = attention | other
+    assert united.layers == f"attention,[{ONE[0]}]{ONE[1:]}"
+    checkpoint = open_checkpoint(str(tiny_folder))
+    united.save(tmp_path / "m")
+    back = cr.MaskSet.load(tmp_path / "m")
+    assert set(choose(tiny, back.layers).layers) == set(back)
+    expect_whole(checkpoint, back, back.layers)
+    with pytest.raises(ConceptReviveError, match="the masks cover 1 of its"):
+        expect_whole(checkpoint, other, back.layers)
+
+
+def test_what_was_left_out_is_no_lack(tiny, tiny_folder):
+    checkpoint = open_checkpoint(str(tiny_folder))
+    every = cr.locate(tiny, CONCEPT, seed=0, batch_size=2)
+    first, second, *rest = every
+    one = cr.MaskSet({first: every[first]}, left_out=",".join((second, *rest)))
+    two = cr.MaskSet({second: every[second]}, left_out=",".join((first, *rest)))
+    for masks in (one, two):
+        expect_whole(checkpoint, masks, None, masks.left_out)
+        expect_whole(checkpoint, masks, "feed-forward", f"{masks.left_out},not.there")
+    both = one | two
+    assert both.left_out == ",".join(rest)
+    expect_whole(checkpoint, both, both.layers, both.left_out)
+    with pytest.raises(ConceptReviveError, match=f"leave out {re.escape(rest[0])}: locate on this"):
+        expect_whole(checkpoint, both, both.layers, ",".join(rest[1:]))
+    assert (one | cr.MaskSet(dict(every))).left_out is None
