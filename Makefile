@@ -24,7 +24,7 @@ LAUNCH := OMP_NUM_THREADS=1 $(BIN)/accelerate launch $(if $(filter-out 1,$(PROCE
 
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test test-slow mutants reproduce lint format sync notebooks book browser accessible links artwork train measure rates card pages bench solvers full-size oldest newest clean
+.PHONY: help demo test test-slow mutants reproduce lint format sync notebooks book browser accessible pdf links artwork train measure rates card pages bench solvers full-size oldest newest clean
 
 help:
 	@echo "make demo       erase, revive and defend one concept; writes demo/demo.png and demo/demo.json"
@@ -35,6 +35,7 @@ help:
 	@echo "make notebooks  run every notebook; make book renders them to build/book/_build/html"
 	@echo "make links     are the addresses outside the book still there?"
 	@echo "make accessible looks at every built page in Chromium (fetched by npm): accessibility, errors, figures that move"
+	@echo "make pdf        prints the built book in the same Chromium: build/book/_build/html/conceptrevive.pdf"
 	@echo "make measure    measure the shipped model, every concept's erasing and revival; make card shows it in the book"
 	@echo "make pages      every generated page of the book, the picture of the package too"
 	@echo "make reproduce  the paper's tables and figures (EXPERIMENT=all PROFILE=smoke); writes results/PROFILE"
@@ -115,7 +116,7 @@ links: $(NOTEBOOKS)
 	test -f $(BOOK)/book/generated/api.md || $(MAKE) book
 	$(BIN)/jupyter-book build $(BOOK) --builder linkcheck
 
-# Chromium and the accessibility rules, as npm packages.
+# Chromium, the accessibility rules and the fonts of the printed book, as npm packages.
 $(BROWSER)/node_modules: pages/browser/package.json
 	mkdir -p $(BROWSER)
 	cp pages/browser/package.json $(BROWSER)/
@@ -126,8 +127,14 @@ $(BROWSER)/node_modules: pages/browser/package.json
 browser: $(BROWSER)/node_modules
 
 accessible: $(BROWSER)/node_modules
-	cp pages/browser/look.mjs $(BROWSER)/
+	cp pages/browser/* $(BROWSER)/
 	node $(BROWSER)/look.mjs $(BOOK)/_build/html $(ARGS)
+
+# The built pages as one file, published beside them.
+pdf: $(BROWSER)/node_modules
+	cp pages/browser/* $(BROWSER)/
+	node $(BROWSER)/print.mjs $(BOOK)/_build/html $(BOOK)/_build/html/conceptrevive.pdf \
+		--version $$(sed -n 's/^version: //p' CITATION.cff)
 
 artwork:
 	mkdir -p .artwork

@@ -6,12 +6,10 @@
 // another server, missing file, page that is too tall or scrolls sideways, and figure with a slider
 // whose picture does not change when the slider is moved by mouse or keyboard.
 
-import { createServer } from "node:http";
-import { readFile, readdir, mkdir } from "node:fs/promises";
+import { readFile, mkdir } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
-import chromium from "@sparticuz/chromium";
-import puppeteer from "puppeteer-core";
+import { chromium, pages, serve } from "./serve.mjs";
 
 const MOST_PIXELS = 12000;
 const VIEWS = [
@@ -20,44 +18,11 @@ const VIEWS = [
   { theme: "light", width: 390, height: 844 },
   { theme: "dark", width: 390, height: 844 },
 ];
-const TYPES = {
-  ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml",
-  ".png": "image/png", ".json": "application/json", ".woff": "font/woff", ".woff2": "font/woff2",
-};
-// Sphinx's own lists, and the page that leads to the first one.
-const SKIPPED = /^(genindex|search|index\.|_static\/)/;
-
 const [site, ...rest] = process.argv.slice(2);
 const option = (name) => (rest.includes(name) ? rest[rest.indexOf(name) + 1] : "");
 if (!site) {
   console.error("usage: node look.mjs SITE [--only PART] [--shots FOLDER]");
   process.exit(2);
-}
-
-async function pages(folder, base = "") {
-  const found = [];
-  for (const entry of await readdir(path.join(folder, base), { withFileTypes: true })) {
-    const name = path.posix.join(base, entry.name);
-    if (entry.isDirectory()) found.push(...(await pages(folder, name)));
-    else if (name.endsWith(".html") && !SKIPPED.test(name)) found.push(name);
-  }
-  return found.sort();
-}
-
-function serve(folder) {
-  return new Promise((resolve) => {
-    const server = createServer(async (request, answer) => {
-      const name = decodeURIComponent(new URL(request.url, "http://x").pathname);
-      try {
-        const body = await readFile(path.join(folder, path.normalize(name)));
-        answer.writeHead(200, { "content-type": TYPES[path.extname(name)] ?? "text/plain" });
-        answer.end(body);
-      } catch {
-        answer.writeHead(404).end();
-      }
-    });
-    server.listen(0, "127.0.0.1", () => resolve(server));
-  });
 }
 
 async function moving(page) {
@@ -97,11 +62,7 @@ const require = createRequire(import.meta.url);
 const axe = await readFile(require.resolve("axe-core/axe.min.js"), "utf8");
 const server = await serve(site);
 const origin = `http://127.0.0.1:${server.address().port}/`;
-const browser = await puppeteer.launch({
-  args: chromium.args,
-  executablePath: await chromium.executablePath(),
-  headless: "shell",
-});
+const browser = await chromium();
 const shots = option("--shots");
 if (shots) await mkdir(shots, { recursive: true });
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 def look(folder, html):
     (folder / "page.html").write_text(PAGE.format(html), encoding="utf-8")
-    shutil.copy(ROOT / "pages/browser/look.mjs", BROWSER)
+    shutil.copytree(ROOT / "pages/browser", BROWSER, dirs_exist_ok=True)
     run = subprocess.run(
         ["node", str(BROWSER / "look.mjs"), str(folder)],
         capture_output=True,
