@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
+from conceptrevive.auditing.suggesting import ENTRIES, FAR, Entries, Tally, entries_between
 from conceptrevive.checkpoints.contents import Checkpoint, open_checkpoint
 from conceptrevive.checkpoints.layers import Place, all_layers, is_matrix, read_layer
 from conceptrevive.checkpoints.naming import layer_kind, layout_remedy
@@ -24,14 +23,6 @@ from conceptrevive.errors import ConceptReviveError, expect_number, nearest
 from conceptrevive.models.addresses import match_names, split_columns
 from conceptrevive.models.selection import Layers
 from conceptrevive.unlearning.masks import MaskSet
-
-Entries = Literal["zeroed", "changed", "moved"]
-
-ENTRIES: tuple[Entries, ...] = get_args(Entries)
-
-#: How far a moved weight is from its original, in standard deviations of the original layer:
-#: rounding to any format of 16 bits moves none of a normal layer's weights by a fifth of that.
-FAR = 0.1
 
 QUANTISED = "its values lie on a quantisation grid, which puts many on 0"
 
@@ -47,6 +38,8 @@ class Changes:
         left_out: {layer or component: why it has no mask}: quantised, unreadable, in one of the two
             only.
         vectors: biases and other vectors that changed; no mask can hold them.
+        suggestion: which entries tell better what was done, and why; empty where those asked for
+            do.
     """
 
     masks: MaskSet
@@ -54,21 +47,7 @@ class Changes:
     layers: Mapping[str, int]
     left_out: Mapping[str, str]
     vectors: tuple[str, ...] = ()
-
-
-def entries_between(
-    new: Float[Tensor, "rows columns"], old: Float[Tensor, "rows columns"], far: float = FAR
-) -> dict[Entries, Bool[Tensor, "rows columns"]]:
-    """Which entries differ between two matrices, compared in the coarser of their dtypes.
-
-    "zeroed": 0 in `new` and not in `old`; "changed": of another value; "moved": of one that is more
-    than `far` standard deviations of `old` away. Zeroed and moved ones are changed ones too.
-    """
-    coarse = max(new.dtype, old.dtype, key=lambda dtype: torch.finfo(dtype).eps)
-    a, b = new.to(coarse).float(), old.to(coarse).float()
-    changed = a != b
-    moved = changed & ((a - b).abs() > far * float(b.std(correction=0)))
-    return {"zeroed": changed & (a == 0), "changed": changed, "moved": moved}
+    suggestion: str = ""
 
 
 def masks_between(
@@ -89,8 +68,8 @@ def masks_between(
     Args:
         original, unlearned: a .safetensors file, an index of shards, a component or pipeline
             folder, "pocket" or a hub id. One may be the denoiser alone.
-        entries: see `entries_between`.
-        far: for "moved".
+        entries: "zeroed": 0 now and not before; "changed": of another value; "moved": by more than
+            `far` standard deviations of the original layer.
         layers: to compare, whole, see `Selection.of`; None takes all.
         revision, original_revision: of hub models. variant: of both, see `open_checkpoint`.
 
@@ -108,7 +87,7 @@ def masks_between(
     new = open_checkpoint(unlearned, revision=revision, variant=variant, components=None)
     old = open_checkpoint(original, revision=original_revision, variant=variant, components=None)
     pairs = _Pairs.of(new, old, _chosen(new, layers))
-    found = _Found({str(each): 0 for each in ENTRIES}, dict(pairs.left_out))
+    found = _Found(dict(pairs.left_out))
     for name, here, before in pairs.read():
         found.add(name, here, before, entries, far)
     if not found.masks:
@@ -121,10 +100,11 @@ def masks_between(
     }
     return Changes(
         MaskSet(masks, concept=f"{entries}: {new.source.name}"),
-        found.counts,
+        found.tally.counts,
         {name: int(mask.sum()) for name, mask in found.masks.items()},
         found.left_out,
         _vectors(new, old),
+        found.tally.suggestion(entries, far),
     )
 
 
@@ -175,8 +155,8 @@ class _Pairs:
 
 @dataclass
 class _Found:
-    counts: dict[str, int]
     left_out: dict[str, str]
+    tally: Tally = field(default_factory=Tally)
     masks: dict[str, Tensor] = field(default_factory=dict)
 
     def add(self, name: str, new: Tensor, old: Tensor, entries: Entries, far: float) -> None:
@@ -184,8 +164,7 @@ class _Found:
         if between["zeroed"].any() and on_grid(new) and not on_grid(old):
             self.left_out[name] = QUANTISED
             return
-        for each, mask in between.items():
-            self.counts[each] += int(mask.sum())
+        self.tally.add(between, new, old)
         if between[entries].any():
             self.masks[name] = between[entries]
 
@@ -193,13 +172,12 @@ class _Found:
         self, new: Checkpoint, old: Checkpoint, compared: int, entries: Entries, far: float
     ) -> str:
         """That no entry was found, what there is instead, and what to do."""
-        c = self.counts
+        c = self.tally.counts
         start = f"{new.source} and {old.source}: of {compared} layers compared, "
         if c["changed"]:
-            other = "moved" if c["moved"] and entries != "moved" else "changed"
             return (
                 f"{start}no entry is {entries}; {c['changed']} are changed, {c['moved']} of them "
-                f"by more than {far} standard deviations: give --entries {other}"
+                f"by more than {far:g} standard deviations; {self.tally.suggestion(entries, far)}"
             )
         if self.left_out:
             name, why = next(iter(self.left_out.items()))

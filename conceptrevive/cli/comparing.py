@@ -45,7 +45,8 @@ def run_masks(
     variant: Variant = None,
 ) -> None:
     """Write which weights unlearning zeroed, changed or moved."""
-    from conceptrevive.auditing.changes import FAR, masks_between
+    from conceptrevive.auditing.changes import masks_between
+    from conceptrevive.auditing.suggesting import FAR
     from conceptrevive.unlearning.masks import FORMAT
 
     if far is not None and entries != "moved":
@@ -65,6 +66,12 @@ def run_masks(
     if changes.left_out:
         told = [f"{name} ({why})" for name, why in changes.left_out.items()]
         complain(WHERE, f"left out: {some(told)}")
+    if changes.suggestion:
+        c = changes.counts
+        complain(
+            WHERE,
+            f"{c['changed']} weights changed, {c[entries]} are {entries}; {changes.suggestion}",
+        )
     if changes.vectors:
         complain(
             WHERE,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import conceptrevive as cr
-from conceptrevive.auditing.changes import FAR, entries_between
+from conceptrevive.auditing.suggesting import FAR, entries_between
 from conceptrevive.errors import ConceptReviveError
 from tests.checkpoints.small import block, candidates, matrix, pipeline, saved, text_encoder, unet
 
@@ -104,12 +104,13 @@ def test_what_has_no_mask_is_told(tmp_path):
             lambda w: erased(w, value=1.0)[0],
             {},
             r"of 10 layers compared, no entry is zeroed; (\d+) are changed, \1 of them by more "
-            "than 0.1 standard deviations: give --entries moved$",
+            "than 0.1 standard deviations; all others are as they were: give --entries changed$",
         ),
         (
             lambda w: {n: x * 1.001 for n, x in w.items()},
             {"entries": "moved"},
-            "no entry is moved; 13568 are changed, 0 of them .*: give --entries changed$",
+            "no entry is moved; 13568 are changed, 0 of them by more than 0.1 standard deviations; "
+            r"nearly all weights changed, as .*: give --entries moved --far 0\.00\d+$",
         ),
         (
             lambda w: {n: x[:-1] for n, x in w.items()},
@@ -131,3 +132,99 @@ def test_nothing_found_is_no_success(tmp_path, change, options, message):
     unlearned = saved(tmp_path / "b.safetensors", change(before))
     with pytest.raises(ConceptReviveError, match=message):
         cr.masks_between(original, unlearned, **options)
+
+
+def drawn(w, seed):
+    return torch.randn(w.shape, generator=torch.Generator().manual_seed(seed)) * w.std()
+
+
+NOISE = "all others are as they were: give --entries changed"
+TRAINED = "nearly all weights changed, as training changes them: give --entries moved"
+
+
+def filled(w, masks):
+    """The defence's noise in the masked weights, of which some come near what was there."""
+    return cr.obfuscate(w, masks, sigma=0.25, seed=0)
+
+
+def raised(w, masks):
+    """The attack's magnitudes: ± the largest of the row, or half of them still 0."""
+    return cr.revive(cr.prune(w, masks), masks, top_k=1.0)
+
+
+def tuned(w, _):
+    """Training moves every weight a little."""
+    return {n: x + 0.01 * drawn(x, i) for i, (n, x) in enumerate(w.items())}
+
+
+def aimed(w, _):
+    """Training that moves some weights far, as a method that spares the others does."""
+    return {
+        n: x + torch.where(drawn(x, i) > 2 * x.std(), 1.0, 0.01) * drawn(x, i)
+        for i, (n, x) in enumerate(w.items())
+    }
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (cr.prune, {"zeroed": "", "changed": ""}),
+        (filled, {"zeroed": NOISE, "changed": "", "moved": NOISE}),
+        (raised, {"zeroed": NOISE, "changed": ""}),
+        (tuned, {"zeroed": f"{TRAINED} --far 0.0", "changed": TRAINED, "moved": TRAINED}),
+        (aimed, {"zeroed": TRAINED, "changed": TRAINED, "moved": ""}),
+        (lambda w, m: cr.prune(tuned(w, m), m), {"zeroed": ""}),
+        (
+            lambda w, _: {n: drawn(x, i) for i, (n, x) in enumerate(w.items())},
+            dict.fromkeys(("zeroed", "changed", "moved"), "most weights are further than 0.1 stan"),
+        ),
+    ],
+    ids=["zeroed", "noise", "magnitudes", "tuned", "aimed", "pruned, then tuned", "another"],
+)
+def test_what_tells_what_was_done_is_suggested(tmp_path, change, said, dtype):
+    """Where the others are as they were all that changed is meant; after training, what moved."""
+    before = {n: w for n, w in unet(dtype=dtype).items() if w.ndim > 1}
+    matrices = {n: w.float().flatten(1) for n, w in before.items()}
+    masks = {n: w.abs() < 0.1 * w.std() for n, w in matrices.items()}
+    changed = change(matrices, masks)
+    after = {n: changed[n].reshape(w.shape).to(dtype) for n, w in before.items()}
+    original = saved(tmp_path / "a.safetensors", before)
+    unlearned = saved(tmp_path / "b.safetensors", after)
+    for entries, suggestion in said.items():
+        try:
+            changes = cr.masks_between(original, unlearned, entries=entries)
+        except ConceptReviveError as e:
+            assert changes_say(suggestion, str(e).partition("deviations; ")[2])
+            continue
+        assert changes_say(suggestion, changes.suggestion)
+        if not suggestion and entries == "changed":
+            found = {n: changes.masks[n.removesuffix(".weight")] for n in masks}
+            told = {n: (after[n] != before[n]).flatten(1) for n in masks}
+            assert all(torch.equal(found[n], told[n]) for n in masks)
+
+
+def changes_say(suggestion, text):
+    return text.startswith(suggestion) if suggestion else text == ""
+
+
+def test_zeros_that_moved_little_are_suggested_as_zeros(tmp_path):
+    before = unet()
+    original = saved(tmp_path / "a.safetensors", before)
+    unlearned = saved(tmp_path / "b.safetensors", erased(before)[0])
+    changes = cr.masks_between(original, unlearned, entries="moved")
+    assert changes.suggestion == "most of these are 0 now: give --entries zeroed"
+    with pytest.raises(ConceptReviveError, match=r"than 9 standard.*: give --entries zeroed$"):
+        cr.masks_between(original, unlearned, entries="moved", far=9.0)
+
+
+def test_what_is_suggested_finds_something(tmp_path):
+    """Of weights that were all tuned a little, those that went farthest."""
+    before = unet()
+    original = saved(tmp_path / "a.safetensors", before)
+    unlearned = saved(tmp_path / "b.safetensors", {n: w * 1.001 for n, w in before.items()})
+    with pytest.raises(ConceptReviveError, match="--far") as told:
+        cr.masks_between(original, unlearned)
+    far = float(str(told.value).rpartition("--far ")[2])
+    changes = cr.masks_between(original, unlearned, entries="moved", far=far)
+    assert 0 < changes.masks.fraction < 0.5 and not changes.suggestion

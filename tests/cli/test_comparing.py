@@ -60,3 +60,23 @@ def test_refusals_are_one_line(pair, tmp_path, capsys):
         shown = capsys.readouterr()
         assert shown.out == "" and shown.err.count("\n") == 1 and message in shown.err
     assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_a_better_choice_is_said_beside_the_masks(pair, tmp_path, capsys):
+    """Noise comes near some of the weights that it replaced, and one of them to 0."""
+    original, out = str(pair[0]), tmp_path / "masks.safetensors"
+    weights = load_file(original)
+    name = f"{block(0, 'ff.net.2')}.weight"
+    hidden = weights[name].clone()
+    hidden[:, :4] = -hidden[:, :4]
+    hidden[0, 0] = 0
+    noisy = str(saved(tmp_path / "c.safetensors", weights | {name: hidden}))
+    assert main(["masks", original, noisy, "--out", str(out), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["masked"] == cr.MaskSet.load(out).count == 1
+    assert shown.err == (
+        "conceptrevive masks: 128 weights changed, 1 are zeroed; all others are as they were: "
+        "give --entries changed\n"
+    )
+    assert main(["masks", original, noisy, "--out", str(out), "--entries", "changed"]) == 0
+    assert capsys.readouterr().err == "" and cr.MaskSet.load(out).count == 128

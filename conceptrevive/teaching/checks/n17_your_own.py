@@ -174,7 +174,7 @@ def _matrices(seed: int) -> tuple[Tensor, Tensor]:
 )
 def moved_entries(answer: Any) -> Verdict:
     """Exercise 4: |new − old| above `far` standard deviations of the original layer."""
-    from conceptrevive.auditing.changes import entries_between
+    from conceptrevive.auditing.suggesting import entries_between
 
     given = as_function(answer)
     for seed, far in ((1, 0.1), (2, 0.3)):
