@@ -1,4 +1,4 @@
-"""Everything a page loads is served with the book.
+"""Everything a page loads is served with the book, and works are looked for where they are listed.
 
 Jupyter Book always adds Thebe's scripts, from another server and twice, which is an error in the
 browser's console. The book has no live cells, so they go.
@@ -29,7 +29,17 @@ def without_kernel(app: Any, doctree: Any, docname: str) -> None:
             node.parent.remove(node)
 
 
+def listed(app: Any, address: str) -> str | None:
+    """Where to ask whether a work exists: at doi.org, for publishers turn programs away."""
+    resolver = "https://doi.org/"
+    if not address.startswith(resolver):
+        return None
+    return f"{resolver}api/handles/{address.removeprefix(resolver)}"
+
+
 def setup(app: Any) -> dict[str, bool]:
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("doctree-resolved", without_kernel, priority=900)
+    if "linkcheck-process-uri" in app.events.events:
+        app.connect("linkcheck-process-uri", listed)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -43,6 +43,12 @@ def test_the_kernel_of_live_cells_goes_and_figures_stay():
     assert page.children == [figure]
 
 
+def test_works_are_looked_for_at_their_register():
+    asked = served.listed(None, "https://doi.org/10.1016/0024-3795(92)90407-2")
+    assert asked == "https://doi.org/api/handles/10.1016/0024-3795(92)90407-2"
+    assert served.listed(None, "https://arxiv.org/abs/2405.19237") is None
+
+
 @pytest.mark.parametrize(
     "extension", ["sphinx-mathjax-offline", "sphinx_sitemap", "sphinxext.opengraph"]
 )
