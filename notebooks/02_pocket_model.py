@@ -16,8 +16,8 @@
 #
 # Before anything is cut out of a {term}`diffusion model`, it is worth knowing what is in it. This
 # chapter follows one prompt through every part, in code that you can change, until a picture comes
-# out. It agrees with the package to the last bit. Then it asks how good the model is, and how far
-# the one who says so can be trusted.
+# out. It agrees with the package at every step. Then it asks how good the model is, and how far the
+# one who says so can be trusted.
 #
 # - **You will be able to** draw a picture with a few lines of your own and say what each does; say
 #   where the weights lie that the rest of the book prunes, and what they compute; read a model's
@@ -322,8 +322,9 @@ hook = block.register_forward_hook(
 )
 with torch.no_grad():
     half, _ = history[STEPS // 2 - 1]
+    time = (STEPS // 2 - 1) * (1000 // STEPS) + 1  # of the step that follows
     both = encode(pipe, ["", "", *PROMPTS])
-    pipe.unet(torch.cat([half, half]), 499, both)
+    pipe.unet(torch.cat([half, half]), time, both)
     hook.remove()
     ours, z = feed_forward(block, heard["h"])
 torch.testing.assert_close(ours, heard["out"])

@@ -462,8 +462,8 @@ pd.DataFrame.from_dict(rows, orient="index", columns=heads)
 # - Constants, copies and faint noise are found by counting. The audit misses some of them.
 # - None of it matters where the original is public.
 #
-# From here the map becomes an attack: do signs matter or sizes, [how are the holes
-# filled](06_completing_a_matrix.ipynb), and what is done with the result?
+# From here the map becomes an attack: [do signs matter or sizes](05_signs_or_magnitudes.ipynb), [how are the
+# holes filled](06_completing_a_matrix.ipynb), and [what is done with the result](07_topk_neuron_max.ipynb)?
 
 # %% [markdown]
 # ## What could be wrong
@@ -476,6 +476,9 @@ pd.DataFrame.from_dict(rows, orient="index", columns=heads)
 
 # %% [markdown]
 # ## Exercises
+#
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
 #
 # ### Exercise 1: masks that have nothing in common (●○○, 5 minutes)
 #

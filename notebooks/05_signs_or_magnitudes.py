@@ -466,10 +466,11 @@ heavy.rename_axis("sigma").round(2)
 #   could not be told from pruning.
 # - Wrong sizes cost the outputs a factor that is never far from 1 for sizes that are much alike, and pruned ones are.
 #   Wrong signs cost a factor that goes to zero.
-# - The formula holds on the model's own inputs, though it assumes independent ones.
+# - On the model's own inputs the formula comes close, on average over the layers, though it assumes independent ones.
 # - On one concept a fifth of wrong signs did no harm that eight pictures show, and half of them left nothing.
 #
-# So the attack need only guess signs. Which of the guessed ones can be trusted, and what size should they get?
+# So the attack need only guess signs. [How](06_completing_a_matrix.ipynb), and [which of the guessed ones can be trusted,
+# and what size should they get](07_topk_neuron_max.ipynb)?
 
 # %% [markdown]
 # ## What could be wrong
@@ -485,6 +486,9 @@ heavy.rename_axis("sigma").round(2)
 
 # %% [markdown]
 # ## Exercises
+#
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
 #
 # ### Exercise 1: evenness (●○○, 10 minutes)
 #

@@ -389,7 +389,7 @@ plt.show()
 #
 # How much structure does it take? In {numref}`fig-completing-a-matrix-noise` the waves drown in noise. Then
 # the repository's benchmark: matrices of known structure as large as Stable Diffusion's layers, and the
-# pocket model's first edition at four stages of its training.
+# pocket model's first edition, before the one that comes with the package, at four stages of its training.
 
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-completing-a-matrix-noise", "caption": "The loop against noise of a given standard deviation, the pattern's being 1. Move both sliders; under a kernel they draw anew, with finer steps."}}
@@ -602,6 +602,9 @@ print("conditional − paper:", over_layers(square.conditional - square.paper))
 
 # %% [markdown]
 # ## Exercises
+#
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
 #
 # ### Exercise 1: where the norm is least (●○○, 10 minutes)
 #

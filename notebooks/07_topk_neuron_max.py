@@ -450,6 +450,9 @@ explore(
 # %% [markdown]
 # ## Exercises
 #
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
+#
 # ### Exercise 1: above the largest (●○○, 5 minutes)
 #
 # Survivors of a row are normal with mean 0, and the largest of them is $c$ standard deviations. Which share of entries

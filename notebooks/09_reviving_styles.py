@@ -530,8 +530,8 @@ theirs.join(table_two(study)[columns].add_prefix("here: ")).round(2)
 # %% [markdown]
 # ## Summary
 #
-# - On the pocket model no style comes back: two were hardly erased, one is not told from zero, two stay away altogether.
-#   What seemed to come back, coins for signs brought too.
+# - On the pocket model no style comes back by its signs: two were hardly erased, one's gain is not told from zero, two stay
+#   away altogether. What seemed to come back, coins for signs brought too.
 # - For stained glass it is the zeros that stay which keep the style away. With true weights in eight places of ten it is
 #   still gone, so a {term}`top-k` of 0.6 cannot succeed, however well signs are guessed.
 # - Top-1, similarity, score and FID answered differently about the same pictures. A control tells more than a fifth measure.
@@ -554,6 +554,9 @@ theirs.join(table_two(study)[columns].add_prefix("here: ")).round(2)
 
 # %% [markdown]
 # ## Exercises
+#
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
 #
 # ### Exercise 1: one feature (●○○, 10 minutes)
 #

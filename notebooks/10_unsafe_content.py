@@ -478,8 +478,8 @@ for which in ("adversarial", "direction"):
 # ## Summary
 #
 # - Erasing by a word is not erasing what it stands for: members of the group had a path of their own.
-# - Located by all its names, the group is drawn less by every set of prompts, and revival brings it back: all of it for plain
-#   words, a part for found wording.
+# - Located by all its names, the group is drawn less by every set of prompts, and revival brings it back: for plain words in
+#   each of the pictures looked at, for found wording in a part of them.
 # - A search over the text encoder finds wording without a single forbidden word. That a model answered it once is luck until
 #   it answers again from other noise.
 # - In these pictures the revived model showed no weapon where the original did not.
@@ -499,6 +499,9 @@ for which in ("adversarial", "direction"):
 
 # %% [markdown]
 # ## Exercises
+#
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
 #
 # ### Exercise 1: the winner's curse (●○○, 5 minutes)
 #
