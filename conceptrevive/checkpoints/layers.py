@@ -18,8 +18,8 @@ from conceptrevive.checkpoints.contents import Checkpoint
 from conceptrevive.checkpoints.dtypes import BITS
 from conceptrevive.checkpoints.formats import AGAIN, CONVERT
 from conceptrevive.checkpoints.headers import Entry, Header, quoted
-from conceptrevive.checkpoints.ldm import diffusers_names
 from conceptrevive.checkpoints.naming import layout_remedy
+from conceptrevive.checkpoints.originals import Apart, Names, names_of
 from conceptrevive.checkpoints.tensors import read_tensor
 from conceptrevive.errors import ConceptReviveError
 from conceptrevive.models.addresses import (
@@ -71,7 +71,10 @@ def find_layers(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, Place
                 f"{part.prefix}{twice[0]} is named twice, with {WEIGHT!r} at its end and without: "
                 "name each layer once"
             )
-        match = match_names(called.values(), there)
+        match = match_names(called.values(), [*there, *part.apart])
+        for name, own in called.items():
+            if (meant := match.get(own, "")) in part.apart:
+                raise ConceptReviveError(part.apart[meant].refusal(name, checkpoint.source))
         if absent := sorted(n for n in given if called[n] not in match):
             raise ConceptReviveError(_absent(checkpoint, absent[0], there))
         order = {module: i for i, module in enumerate(there)}
@@ -164,22 +167,26 @@ class Part:
         denoises: whether the component is the denoiser, or all there is.
         modules: {module: where its weight stands}, in the order of the files; twice is an error if
             it is wanted.
+        apart: layers of which no tensor of their own stands in the files.
     """
 
     prefix: str
     component: str
     denoises: bool
     modules: dict[str, list[Place]]
+    apart: Mapping[str, Apart]
 
 
 def parts_of(checkpoint: Checkpoint) -> list[Part]:
     """What a checkpoint's files hold, under the names that diffusers gives it."""
     out: dict[tuple[str, bool], dict[str, list[Place]]] = {}
-    main = checkpoint.denoiser
+    main, known = checkpoint.denoiser, Names()
     for prefix, headers in checkpoint.parts.items():
-        renamed = {} if prefix else diffusers_names([k for h in headers for k in h.entries])
         out.setdefault((prefix, not prefix), {})
-        main = main or ("unet" if renamed else "")
+        if not prefix:
+            known = names_of({e.name: e.shape for h in headers for e in h.entries.values()})
+            main = main or known.component
+        renamed = {} if prefix else known.moved
         for header in headers:
             for key, entry in header.entries.items():
                 component, name = split_component(renamed[key]) if key in renamed else ("", key)
@@ -188,7 +195,9 @@ def parts_of(checkpoint: Checkpoint) -> list[Part]:
                 there = out.setdefault((part[0], denoises), {})
                 there.setdefault(name.removesuffix(WEIGHT), []).append(Place(header, entry))
     return [
-        Part(prefix, main if denoises else prefix.removesuffix("/"), denoises, modules)
+        Part(prefix, main, True, modules, known.apart)
+        if denoises
+        else Part(prefix, prefix.removesuffix("/"), False, modules, {})
         for (prefix, denoises), modules in out.items()
     ]
 
@@ -202,7 +211,8 @@ def by_part(checkpoint: Checkpoint, names: Iterable[str]) -> list[tuple[Part, di
     parts: dict[str, Part] = {}
     for part in parts_of(checkpoint):
         before = parts.get(part.prefix, part)
-        parts[part.prefix] = replace(before, modules=before.modules | part.modules)
+        modules, apart = before.modules | part.modules, {**before.apart, **part.apart}
+        parts[part.prefix] = replace(before, modules=modules, apart=apart)
     out: dict[str, dict[str, str]] = {}
     for name in names:
         component, slash, layer = name.partition("/")
@@ -212,7 +222,7 @@ def by_part(checkpoint: Checkpoint, names: Iterable[str]) -> list[tuple[Part, di
             out.setdefault("" if is_main else prefix, {})[name] = layer
         else:
             out.setdefault("", {})[name] = name
-    nothing = Part("", "", False, {})
+    nothing = Part("", "", False, {}, {})
     return [(parts.get(p, replace(nothing, prefix=p)), own) for p, own in out.items()]
 
 

@@ -12,8 +12,12 @@ LDM = "model.diffusion_model."
 #: How tensors begin, behind `LDM` or without it, that are not named as diffusers does → (by which
 #: code, what converts it).
 LAYOUTS = {
+    "distilled_guidance_layer.": ("the original Chroma", "ChromaTransformer2DModel"),
     "double_blocks.": ("the original Flux", "FluxTransformer2DModel"),
     "joint_blocks.": ("the original Stable Diffusion 3", "SD3Transformer2DModel"),
+    "double_layers.": ("the original AuraFlow", "AuraFlowTransformer2DModel"),
+    "cap_embedder.": ("the original Lumina-Image 2", "Lumina2Transformer2DModel"),
+    "attention_y_norm.": ("the original Sana", "SanaTransformer2DModel"),
     "conditioner.": ("the original Stable Diffusion XL", "StableDiffusionXLPipeline"),
     "input_blocks.": ("the original Stable Diffusion (LDM)", "StableDiffusionPipeline"),
 }
@@ -22,6 +26,9 @@ LAYOUTS = {
 BARE = ("diffusion_model.", "input_blocks.")
 
 ADAPTER = "lora_"
+
+#: How names begin as diffusers gives them.
+DIFFUSERS = ("down_blocks.", "transformer_blocks.", "joint_transformer_blocks.")
 
 #: Lists within a layer's own name: the number after them is not a block's.
 _WITHIN = ("net", "to_out")
@@ -51,7 +58,7 @@ def layout_remedy(names: Collection[str]) -> str:
     """What to do about a file whose tensors are not named as diffusers does; "" for others."""
     if any(ADAPTER in name for name in names):
         return "it is a LoRA, which adds to a model: fuse it into one, and give that"
-    if any(name.startswith("down_blocks.") for name in names):
+    if any(name.startswith(DIFFUSERS) for name in names):
         return ""  # named as diffusers does, or brought to it; what stays as it was is no obstacle
     if bare := next((n for n in names if n.startswith(BARE)), ""):
         start = next(start for start in BARE if bare.startswith(start))
@@ -62,8 +69,13 @@ def layout_remedy(names: Collection[str]) -> str:
         )
     for start, (code, loader) in LAYOUTS.items():
         if any(name.startswith((start, LDM + start)) for name in names):
-            return (
-                f"its tensors are named as by {code} ({start}…), so convert it with diffusers: "
-                f"{loader}.from_single_file(FILE).save_pretrained(FOLDER), and give the folder"
-            )
+            return f"its tensors are named as by {code} ({start}…), so {converting(loader)}"
     return ""
+
+
+def converting(loader: str) -> str:
+    """How to make a folder of diffusers' layout from a file of another."""
+    return (
+        f"convert it with diffusers: {loader}.from_single_file(FILE).save_pretrained(FOLDER), and "
+        "give the folder"
+    )

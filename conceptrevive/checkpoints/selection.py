@@ -33,7 +33,8 @@ _TABLES = re.compile(
 
 
 def inventory(checkpoint: Checkpoint, tables: bool = False) -> list[Layer]:
-    """The layers that have a matrix, of every part opened, in the order of the files.
+    """The layers that have a matrix, of every part opened, in the order of the files; last those
+    that files of another layout keep within other tensors.
 
     Args:
         tables: also what is no layer's weight: embeddings, buffers.
@@ -48,6 +49,10 @@ def inventory(checkpoint: Checkpoint, tables: bool = False) -> list[Layer]:
             if tables or is_weight:
                 kind: Kind = "linear" if len(entry.shape) == 2 else "convolution"
                 out.append(Layer(part.component, name, kind, entry.shape, part.denoises))
+        out += [
+            Layer(part.component, name, "opaque", apart.shape, part.denoises)
+            for name, apart in part.apart.items()
+        ]
     return out
 
 

@@ -146,6 +146,8 @@ def _why(choice: Choice) -> Callable[[Layer], str]:
     def why(layer: Layer) -> str:
         others = [n for n, preset in PRESETS.items() if preset.takes(layer)]
         hint = f", it is in {', '.join(others)}" if others else ""
+        if not layer.denoises and not layer.component:
+            return "goes by the file's own name, and by none of diffusers'"
         if not layer.denoises and components is not None and layer.component not in components:
             return f"of another component{hint}"
         if selection.is_default and is_like_feed_forward(layer):
