@@ -229,7 +229,8 @@ def cannot_load(source: str, error: Exception) -> str:
     if is_single_file(source):
         remedy = (
             "give a whole model in one file, and with config=…, on the command line --config, the "
-            "folder of a pipeline like it"
+            "folder of a pipeline like it, for which diffusers else asks the hub; or a pipeline, "
+            "and with denoiser=…, --unet or --transformer, a file of its denoiser alone"
         )
     elif Path(source).is_dir():
         remedy = "give a complete folder with its weights in safetensors"

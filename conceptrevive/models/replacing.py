@@ -37,7 +37,7 @@ def load_denoiser(
 
     Args:
         source: its folder, the folder of a pipeline that has it, or a safetensors file of its
-            weights, named as diffusers does.
+            weights, named as diffusers does or as its original code, if diffusers converts that.
 
     Raises:
         ConceptReviveError: no such file or folder, or a denoiser of another class or shape.
@@ -84,6 +84,8 @@ def _from_weights(path: Path, loader: Any, like: Path, dtype: torch.dtype) -> An
     net = loader.from_config(loader.load_config(like)).to(dtype)
     own = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if len(own.keys() & given.keys()) < len(own) / 2:
+        return _from_original(path, loader, like, dtype, weights)
     for name in dict.fromkeys([*own, *given]):
         if own.get(name) != given.get(name):
             raise ConceptReviveError(
@@ -92,6 +94,31 @@ def _from_weights(path: Path, loader: Any, like: Path, dtype: torch.dtype) -> An
                 "there: give a file of this model's weights, named as diffusers does"
             )
     net.load_state_dict(weights)
+    return net.eval()
+
+
+def _from_original(
+    path: Path, loader: Any, like: Path, dtype: torch.dtype, weights: dict[str, torch.Tensor]
+) -> Any:
+    """The same of weights that are named by the model's original code, converted by diffusers."""
+    try:
+        net = loader.from_single_file(
+            dict(weights),
+            config=str(like.parent),
+            subfolder=like.name,
+            torch_dtype=dtype,
+            local_files_only=True,
+        )
+        missing = next((n for n, p in net.state_dict().items() if p.is_meta), "")
+        if missing:
+            raise LookupError(f"{missing} is not in it")
+    # What does not fit ends in any error there, and so does a class that has no converter.
+    except Exception as e:
+        raise ConceptReviveError(
+            f"{path} does not fit a {loader.__name__} like that in {like}: its tensors are not "
+            "named as diffusers does, and it cannot convert them to fit: give a file of this "
+            f"model's weights, named as diffusers does ({one_line(e)})"
+        ) from e
     return net.eval()
 
 

@@ -67,7 +67,8 @@ def _told_by(path: Path) -> str:
         raise ConceptReviveError(
             f"{path} is a file, but no whole model: none of its {len(weights)} tensors is named "
             f"{DENOISER}…: give a pipeline's folder or a whole model in one file, and with "
-            "config=…, on the command line --config, the folder of a pipeline like it"
+            "config=…, on the command line --config, the folder of a pipeline like it; or a "
+            "pipeline, and with denoiser=…, --unet or --transformer, a file of its denoiser alone"
         )
     found: Any = told.fetch_diffusers_config(weights)  # type: ignore[no-untyped-call]
     return str(found["pretrained_model_name_or_path"])

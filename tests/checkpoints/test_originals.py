@@ -291,3 +291,57 @@ def test_the_text_encoders_of_stable_diffusion_3(tmp_path):
 def test_files_as_diffusers_names_them_are_left_as_they_are(net):
     assert names_of({n: tuple(w.shape) for n, w in net.state_dict().items()}) == Names()
     assert originals.names_of({}) == Names()
+
+
+@pytest.mark.parametrize("prefix", ["", LDM])
+def test_the_original_file_in_a_pipeline_of_diffusers(tmp_path, prefix, capsys):
+    """Located with the file in a pipeline's place, pruned there, and loaded so again."""
+    folder = families.folder("sd3")
+    net = families.build("sd3").transformer
+    state = {n: p + 0.01 for n, p in net.state_dict().items()}
+    weights = original("sd3", state, prefix)
+    weights |= {"first_stage_model.x.weight": torch.ones(4, 4)} if prefix else {}
+    file = saved(tmp_path / "sd3.safetensors", weights)
+    loaded = cr.load_pipeline(folder, device="cpu", denoiser=file).transformer
+    assert all(torch.equal(p, state[n]) for n, p in loaded.state_dict().items())
+    assert not loaded.training
+    concept, masks = tmp_path / "c.yaml", tmp_path / "masks"
+    concept.write_text(CONCEPT)
+    drawn = ["--concept", str(concept), "--device", "cpu", "--size", "16", "--out", str(masks)]
+    assert main(["locate", str(folder), "--transformer", str(file), *drawn]) == 0
+    pruned = tmp_path / "pruned.safetensors"
+    assert main(["prune", str(file), "--masks", str(masks), "--out", str(pruned)]) == 0
+    capsys.readouterr()
+    again = cr.load_pipeline(folder, device="cpu", denoiser=pruned)
+    for name, weight in cr.read_weights(again).items():
+        assert torch.equal(weight == 0, cr.MaskSet.load(masks)[name])
+
+
+CONCEPT = """
+name: cat
+target_prompts: [a cat, a cat in the park]
+base_prompts: [a garden, a park]
+labels: [cat]
+settings: {skill_ratio: 0.2, tau: 2, steps: 3, guidance: 3}
+"""
+
+
+def test_an_original_file_that_does_not_fit_a_pipeline(tmp_path):
+    folder = families.folder("sd3")
+    weights = original("sd3", families.build("sd3").transformer.state_dict())
+    short = dict(weights)
+    del short["joint_blocks.1.x_block.mlp.fc2.bias"]
+    narrow = weights | {"x_embedder.proj.bias": torch.ones(3)}
+    for spoilt, said in (
+        (short, "joint_blocks.1.x_block.mlp.fc2.bias"),
+        (narrow, "pos_embed.proj"),
+    ):
+        file = saved(tmp_path / "sd3.safetensors", spoilt)
+        with pytest.raises(
+            cr.ConceptReviveError,
+            match=r"sd3\.safetensors does not fit a SD3Transformer2DModel like that in .*: its "
+            f"tensors are not named as diffusers does, and it cannot convert .*{re.escape(said)}",
+        ):
+            cr.load_pipeline(folder, device="cpu", denoiser=file)
+    with pytest.raises(cr.ConceptReviveError, match="--transformer, a file of its denoiser alone"):
+        cr.load_pipeline(file, device="cpu")
