@@ -6,6 +6,7 @@ It sees pruned weights and nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,11 +15,17 @@ from torch import Tensor
 from conceptrevive.errors import ConceptReviveError, expect_seed
 from conceptrevive.models.selection import Layers, chosen_of
 from conceptrevive.models.weights import Weights
+from conceptrevive.revival.completion.occupancy import places_of
 from conceptrevive.revival.completion.problems import Completion
 from conceptrevive.revival.completion.solvers import complete
 from conceptrevive.revival.defaults import MAGNITUDE, SOLVER, TOP_K, Magnitude, Solver
-from conceptrevive.revival.magnitude import Rule, magnitude_rule, neuron_magnitude, own_magnitude
-from conceptrevive.revival.signs import check_top_k, retain_signs
+from conceptrevive.revival.magnitude import (
+    Rule,
+    magnitude_rule,
+    own_magnitude,
+    survivors_magnitude,
+)
+from conceptrevive.revival.signs import check_top_k, kept_signs
 from conceptrevive.unlearning.fit import check_weights
 
 
@@ -67,7 +74,7 @@ def revive(
     for name, weight in weights.items():
         if name in completions:
             try:
-                out[name] = revive_layer(completions[name], top_k, rule, generator)
+                out[name] = _revived(completions.pop(name), top_k, rule, generator)
             except ConceptReviveError as e:
                 raise ConceptReviveError(f"{name}: {e}") from e
         else:
@@ -111,13 +118,33 @@ def revive_layer(
     with the solver "prior" that is E[w | survivors, pruned]. For a rule of one's own see
     `own_magnitude`.
     """
-    rule = magnitude_rule(magnitude)
-    signs = retain_signs(completion, top_k)
+    check_top_k(top_k)
+    own = replace(completion, weight=completion.weight.clone())
+    return _revived(own, top_k, magnitude_rule(magnitude), generator)
+
+
+def _revived(
+    completion: Completion, top_k: float, rule: Magnitude | Rule, generator: torch.Generator | None
+) -> Float[Tensor, "rows columns"]:
+    """`revive_layer`, where the completion's weight may be written over.
+
+    Few entries are pruned: they are written one by one, and the matrix is not gone through.
+    """
+    weight, mask = completion.weight.contiguous(), completion.mask
+    places = places_of(mask)
+    kept, signs = kept_signs(completion, places, top_k)
+    flat = weight.view(-1)
     if rule == "expected":
-        return torch.where(completion.mask & (signs == 0), 0, completion.weight)
-    weight, mask = completion.weight, completion.mask
+        expected = flat[kept]
+        flat[places] = 0
+        flat[kept] = expected
+        return weight
     if callable(rule):
         size = own_magnitude(rule, weight, mask, generator)
+        flat[places] = 0
     else:
-        size = neuron_magnitude(weight, mask, rule, generator)
-    return torch.where(completion.mask, signs * size, completion.weight)
+        flat[places] = 0
+        size = survivors_magnitude(weight, mask, rule, generator)
+    columns = weight.shape[1]
+    flat[kept] = signs * size.expand(weight.shape)[kept // columns, kept % columns]
+    return weight

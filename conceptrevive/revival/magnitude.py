@@ -33,9 +33,19 @@ def neuron_magnitude(
 
     Returns: (rows, 1), or (rows, columns) for "sample". Rows without survivors give 0.
     """
+    return survivors_magnitude(torch.where(mask, 0, weight), mask, rule, generator)
+
+
+def survivors_magnitude(
+    weight: Float[Tensor, "rows columns"],
+    mask: Bool[Tensor, "rows columns"],
+    rule: Magnitude,
+    generator: torch.Generator | None,
+) -> Float[Tensor, "rows _"]:
+    """`neuron_magnitude` of a weight that is 0 wherever the mask is True."""
     if not weight.shape[1]:
         return weight.new_zeros(len(weight), 1)
-    alive = torch.where(mask, 0, weight).float()
+    alive = weight.float()
     if rule == "max":
         low, high = alive.aminmax(dim=1, keepdim=True)
         return torch.maximum(low.abs(), high.abs()).to(weight.dtype)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError, expect, expect_number
+from conceptrevive.revival.completion.occupancy import places_of
 from conceptrevive.revival.completion.problems import Completion
 from conceptrevive.revival.defaults import TOP_K
 from conceptrevive.unlearning.fit import check_weights
@@ -33,15 +34,23 @@ def retain_signs(completion: Completion, top_k: float = TOP_K) -> Float[Tensor, 
     """
     expect(completion, Completion, "completion", "give what `complete_matrix` returns")
     check_top_k(top_k)
-    estimate = completion.unrounded
     kept = torch.zeros_like(completion.weight, memory_format=torch.contiguous_format)
-    positions = completion.mask.flatten().nonzero().squeeze(1)
-    count = round(top_k * len(positions))
-    if count:
-        values = estimate.flatten()[positions]
-        chosen = values.abs().float().topk(count).indices
-        kept.view(-1)[positions[chosen]] = values[chosen].sign().to(kept.dtype)
+    chosen, signs = kept_signs(completion, places_of(completion.mask), top_k)
+    kept.view(-1)[chosen] = signs
     return kept
+
+
+def kept_signs(
+    completion: Completion, places: Int[Tensor, " pruned"], top_k: float
+) -> tuple[Int[Tensor, " kept"], Float[Tensor, " kept"]]:
+    """`retain_signs` as places and their signs, for a mask that is small beside its matrix.
+
+    Args:
+        places: of the pruned entries, see `places_of`.
+    """
+    values = completion.unrounded.flatten()[places]
+    chosen = values.abs().float().topk(round(top_k * len(places))).indices
+    return places[chosen], values[chosen].sign().to(completion.weight.dtype)
 
 
 def sign_accuracy(

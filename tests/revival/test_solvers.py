@@ -15,6 +15,7 @@ import conceptrevive.revival.completion.covariance as covariance
 import conceptrevive.revival.completion.ridge as ridges
 import conceptrevive.revival.completion.right_sides as right_sides
 from conceptrevive.revival.completion.holdout import hide_largest, thresholds
+from conceptrevive.revival.completion.occupancy import places_of
 from conceptrevive.revival.completion.prior import (
     choose_trust,
     expected_value,
@@ -74,7 +75,7 @@ def test_the_slope_of_the_error_is_its_derivative(monkeypatch, noise):
         known.look(i, [0])
     up, down = (math.log(known.errors[0][i]) for i in (1, 2))
     assert known.slope(0, 0) == pytest.approx((up - down) / 2e-5, rel=1e-4, abs=1e-7)
-    assert abs(known.slope(0, 0)) > ridges.FLAT, "a slope of nothing compares nothing"
+    assert abs(known.slope(0, 0)) > ridges.SLIGHT, "a slope of nothing compares nothing"
 
 
 def test_no_ridge_is_looked_at_uphill(monkeypatch):
@@ -89,7 +90,40 @@ def test_no_ridge_is_looked_at_uphill(monkeypatch):
     looked.clear()
     leave_one_out_ridge(z[1:])
     start = RIDGES.index(1.0)
-    assert min(looked) == start and RIDGES[max(looked) - 1] == chosen[1]
+    last = max(looked)  # the one chosen, or the one after it, which is no better
+    assert min(looked) == start and chosen[1] in RIDGES[last - 1 : last + 1]
+
+
+def test_where_the_error_is_nearly_level_the_ridge_stays(monkeypatch):
+    looked = []
+    look = ridges._Errors.look
+    monkeypatch.setattr(
+        ridges._Errors, "look", lambda self, i, layers: (looked.append(i), look(self, i, layers))
+    )
+    monkeypatch.setattr(ridges._Errors, "slope", lambda self, j, i: ridges.SLIGHT / 2)
+    assert leave_one_out_ridge(layer(0)[0][None]) == 1 and looked == [RIDGES.index(1.0)]
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.1, 0.5, 1.0, 3.0, 30.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_ridge_chosen_is_nearly_the_best(noise, seed):
+    z = layer(seed, noise=noise)[0][None]
+    known = ridges._Errors(z, covariance.gram(z) / z.shape[-1])
+    for i in range(len(RIDGES)):
+        known.look(i, [0])
+    chosen = min(range(len(RIDGES)), key=lambda i: abs(RIDGES[i] - float(leave_one_out_ridge(z))))
+    assert known.errors[0][chosen] <= 1.01 * min(known.errors[0].values())
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (3, 5), (2, 8), (7, 9), (40, 33)])
+@pytest.mark.parametrize("offset", [0, 1, 5])
+def test_places_are_those_of_nonzero(shape, offset):
+    count = math.prod(shape)
+    whole = torch.rand(count + offset, generator=torch.Generator().manual_seed(0)) < 0.3
+    for flags in (whole, torch.zeros_like(whole), torch.ones_like(whole)):
+        mask = flags[offset:].view(shape)
+        assert torch.equal(places_of(mask), mask.flatten().nonzero().squeeze(1))
+        assert torch.equal(places_of(mask.T), mask.T.flatten().nonzero().squeeze(1))
 
 
 @pytest.mark.parametrize("rows", [7, 160, 161, 330])

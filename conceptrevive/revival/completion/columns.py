@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from conceptrevive.revival.completion.occupancy import places_of
+
 #: Entries of K gathered at a time: 4 MiB in float32, which a processor's cache holds.
 GATHER_ENTRIES = 1 << 20
 
@@ -44,7 +46,8 @@ class Missing:
     def of(cls, missing: Bool[Tensor, "layers rows columns"]) -> Self:
         """Read off a mask, True where an entry is missing."""
         layers, rows, columns = missing.shape
-        layer, row, column = missing.nonzero(as_tuple=True)
+        place = places_of(missing)
+        layer, row, column = place // (rows * columns), place // columns % rows, place % columns
         key = layer * columns + column
         key, order = (key.int() if layers * columns < 2**31 else key).sort(stable=True)
         begins = torch.ones_like(key, dtype=torch.bool)

@@ -16,8 +16,9 @@ RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0,
 
 LEFT_OUT_COLUMNS = 256
 
-#: A change of the log error per e-fold of the ridge too small to say which way is down.
-FLAT = 1e-3
+#: A change of the log error per e-fold of the ridge too small to move for: the next ridge would
+#: lower the error by less than one per cent.
+SLIGHT = 0.01
 
 
 def leave_one_out_ridge(
@@ -45,14 +46,14 @@ def search_ridge(
 ) -> tuple[Float[Tensor, " layers"], list[Float[Tensor, "rows rows"] | None]]:
     """`leave_one_out_ridge`, and each layer's inverse of C with that ridge.
 
-    None where C with it is not positive definite. Where the slope of the error says which way is
-    down, the other way is not looked: the error is taken to have one valley.
+    None where C with it is not positive definite. The slope of the error says where to look next:
+    downhill, and nowhere where it is slight. The error is taken to have one valley.
     """
     known, best = _Errors(z, c), [RIDGES.index(1.0)] * len(z)
     known.look(best[0], list(range(len(z))))
     for step in (-1, 1):
         moving = list(range(len(z)))
-        while moving := [j for j in moving if known.slope(j, best[j]) * step <= FLAT]:
+        while moving := [j for j in moving if known.falls(j, best[j], step)]:
             there = {j: min(max(best[j] + step, 0), len(RIDGES) - 1) for j in moving}
             for i in sorted(set(there.values())):
                 known.look(i, [j for j in moving if there[j] == i])
@@ -100,13 +101,15 @@ class _Errors:
             if sound[at]:
                 self.found[j][i] = k[at], g[at]
 
+    def falls(self, j: int, i: int, step: int) -> bool:
+        """Whether the layer's error falls from ridge `i` in the direction of `step`, or might."""
+        return i not in self.found[j] or self.slope(j, i) * step < -SLIGHT
+
     def slope(self, j: int, i: int) -> float:
-        """Change of the layer's log error per e-fold of the ridge; 0 where there is none.
+        """Change of the layer's log error per e-fold of the ridge, where there is an error.
 
         With the shift dK = −K², so g = Kx has g' = −Kg, h' = −gᵀg and K_ii' = −Σ_j K_ij².
         """
-        if i not in self.found[j]:
-            return 0.0
         if i not in self.slopes[j]:
             (k, g), x = self.found[j][i], self.some[j]
             below, change = self._below(k, x, g), -k @ g

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError, expect_number, expect_whole
 from conceptrevive.revival.completion.conditional import conditional_mean
+from conceptrevive.revival.completion.occupancy import anywhere
 from conceptrevive.revival.completion.prior import mean_field
-from conceptrevive.revival.completion.problems import Completion, Problem, anywhere, prepare
+from conceptrevive.revival.completion.problems import Completion, Problem, prepare
 from conceptrevive.revival.completion.softimpute import soft_impute
 from conceptrevive.revival.defaults import SOLVER, SOLVERS, Solver
 from conceptrevive.unlearning.fit import check_fit, check_weights
