@@ -90,8 +90,10 @@ print(f"{masks.count:,} weights pruned, {masks.fraction:.1%} of the candidates")
 # %% tags=["bare"]
 def fill(w, m, sigma, rng):
     """Noise of sigma, in units of the survivors' spread, where m is true."""
-    noise = torch.randn(w.shape, generator=rng)
-    return torch.where(m, noise * sigma * w[~m].std(correction=0), w)
+    scale = sigma * float(w[~m].std(correction=0))
+    noise = torch.randn(w.shape, generator=rng) * scale
+    noise = noise.half().float()  # the survivors are float16's values too
+    return torch.where(m, noise, w)
 
 
 def p(x, alpha, sigma_m, sigma_u):
@@ -587,10 +589,10 @@ if study is not None:
 #   attacker's side.
 # - **They attack as published.** Neuron max at wrong places does harm; smaller sizes would do less.
 # - **Eight pictures of one concept and one draw of the noise** for everything live. Read the intervals.
-# - **The noise has more digits than its neighbours.** The pocket model's weights are float16's values, and are held in
-#   float32 here. Noise drawn in float32 has digits that no survivor has, and they give the places away, whatever its
-#   size. The audit in the table above, given such weights, takes them for rounded ones and *could not tell*. Publish in
-#   the precision in which the weights were stored; `conceptrevive obfuscate` writes a float16 file in float16.
+# - **Digits give noise away too.** The pocket model's weights are float16's values, held in float32. Noise with all of
+#   float32's digits would have some that no survivor has, whatever its size; so `fill` rounds it, and so does
+#   `cr.obfuscate`. Weights that were rounded to a few levels, as quantisation does, lie on a coarser grid, and noise
+#   beside them stands out.
 # - **The formula needs normal weights.** Here they are nearly so. Weights with heavy tails or rows of unlike spread
 #   hide noise differently.
 # - **A quarter is no recommendation for other models.** Whether it can be found depends on the ratio; what it costs

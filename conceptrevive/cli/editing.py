@@ -166,6 +166,7 @@ def run_obfuscate(
 ) -> None:
     """Fill the located weights with noise instead of zeros."""
     from conceptrevive.defence.defences import defend, find_defence
+    from conceptrevive.detectors.grid import on_grid
     from conceptrevive.unlearning.masks import MaskSet
 
     given = {
@@ -189,6 +190,13 @@ def run_obfuscate(
         )
 
     def edit(weights: Weights) -> Weights:
+        grids = [n for n, w in weights.items() if n in located and on_grid(w)]
+        if grids:
+            complain(
+                "conceptrevive obfuscate",
+                f"layers on a quantisation grid: {len(grids)} of {len(weights)}, {grids[0]} first; "
+                "noise beside them stands out: hide the model as it was before it was quantised",
+            )
         hidden = defend(defence, weights, located, **given)
         beside = sum(int((hidden[n] != w)[~located[n]].sum()) for n, w in weights.items())
         if beside:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 import conceptrevive as cr
 from conceptrevive.cli import main
+from conceptrevive.revival.quantisation import quantise
 from tests.checkpoints.small import (
     block,
     candidates,
@@ -357,3 +358,14 @@ def test_a_magnitude_and_a_defence_of_ones_own(done, tmp_path, monkeypatch, caps
     argv = ["obfuscate", str(model), "--masks", str(path), "--out", "o.safetensors"]
     assert main([*argv, "--defence", "mine_of_editing:fill", "--sigma", "2"]) == 2
     assert "sigma is no setting of mine_of_editing:fill: it takes seed" in capsys.readouterr().err
+
+
+def test_noise_beside_quantised_weights_is_warned_of(tmp_path, done):
+    weights = unet(pruned=["ff.net.2"])
+    path = masked(tmp_path / "k.safetensors", candidates(2))
+    name = next(iter(cr.MaskSet.load(path)))
+    _, _, said = done("obfuscate", saved(tmp_path / "m.safetensors", weights), path)
+    assert "quantisation" not in said
+    weights[f"{name}.weight"] = quantise({"w": weights[f"{name}.weight"]}, 4)["w"]
+    _, _, said = done("obfuscate", saved(tmp_path / "q.safetensors", weights), path)
+    assert f"layers on a quantisation grid: 1 of 2, {name} first" in said
