@@ -414,9 +414,9 @@ gain, (low, high) = cr.paired_difference(hits["narrow"], hits["wide"])
 print(f"narrow − wide: {gain:+.2f} [{low:+.2f}, {high:+.2f}]")
 
 # %% [markdown]
-# The wide part erases by itself, and the larger narrow part does not. So this bus does have skilled
-# neurons, or rather skilled columns; much of what is taken besides them, because every row must give up
-# its top $k$, did nothing to erase it. It may also be how another concept's mask can share so much with
+# The wide part erases by itself; of the larger narrow part twelve pictures show no effect. So this bus
+# does have skilled neurons, or rather skilled columns; much is taken besides them, because every row must
+# give up its top $k$. It may also be how another concept's mask can share so much with
 # the bus's and yet, as we shall see, hardly erase it: what they share is mostly narrow, and of the widest
 # columns it takes few.
 #
@@ -550,7 +550,8 @@ print(
 #   target than for the base, the union of the first steps. The package does the same, bit for bit.
 # - The mask lies in few columns, and grows fastest in the first step, where the least is known.
 # - A mask is a mixture. Columns of large margin are found again from other noise, and not for another
-#   concept; they erased the bus by themselves. Columns of small margin come and go, and erased nothing.
+#   concept; they erased the bus by themselves. Columns of small margin come and go; pruned alone they left all
+#   twelve buses.
 # - Retained concepts lose little at the chosen skill ratio. Some concepts survive it, and for the church
 #   a much larger one as well.
 # - What a pruned model no longer draws, it need not have lost: that is [chapter 1](01_quickstart.ipynb)'s

@@ -15,7 +15,8 @@ const make = (tag, attributes = {}, ...inside) => {
 function still(box, where) {
   const told = box.querySelector('script[type="application/json"]');
   const pictures = Array.from(box.querySelectorAll("img"));
-  const wide = pictures[0].width > 400;
+  // Plots have words and stand one above the other; sheets of pictures stand beside each other.
+  const kind = ["small", "pairs", "wide"][[400, 600].filter((w) => pictures[0].width > w).length];
   let states = pictures.map((image, i) => [
     image.src,
     box.querySelectorAll(".cr-row > span")[i]?.textContent,
@@ -37,16 +38,23 @@ function still(box, where) {
           { rest: at, words: [] },
         )
         .words.join(", ");
-    const count = Math.min(sources.length, wide ? 2 : 4);
+    const most = { small: sources.length > 6 ? 4 : 6, pairs: 4, wide: 2 }[kind];
+    const count = Math.min(sources.length, most);
     states = Array.from({ length: count }, (_, i) =>
       Math.round((i * (sources.length - 1)) / (count - 1)),
     ).map((at) => [sources[at], label(at), alts[at]]);
   }
-  const strip = make("div", { className: `states ${wide ? "wide" : "small"}` });
+  const strip = make("div", { className: `states ${kind}` });
+  if (kind === "small" && [3, 5, 6].includes(states.length)) strip.classList.add("threes");
   for (const [src, words, alt] of states) {
     strip.append(
       make("div", {}, make("img", { src, alt }), make("span", { textContent: words ?? "" })),
     );
+  }
+  const caption = box.closest("figure")?.querySelector("figcaption .caption-text p, figcaption p");
+  if (caption?.lastChild) {
+    const last = caption.lastChild;
+    last.textContent = last.textContent.replace(/\s*Move (the|both) (slider|curtain)[^.]*\.$/, "");
   }
   const link = make("a", { href: where, textContent: "It moves in the book online." });
   box.replaceWith(make("div", {}, strip, make("p", { className: "moves" }, link)));
@@ -69,6 +77,9 @@ function unfolded(article, name, solutions) {
       ),
     );
     solutions.push([name, make("section", { id }, make("h3", {}, to), cell)]);
+  }
+  for (const output of article.querySelectorAll(".cell_output")) {
+    if (output.textContent.trim().startsWith("✗ Not yet: put your answer")) output.remove();
   }
   for (const box of article.querySelectorAll(".cell details.hide")) {
     const outputs = box.querySelector(".cell_output");

@@ -68,8 +68,8 @@ def test_chapters_solutions_and_moving_figures_are_printed(tmp_path):
     curtain = compare_pictures(*pictures[:2], ("before", "after"), "A field of one colour")
     code, told, file = printed(tmp_path, slider._repr_html_() + curtain._repr_html_())
     assert code == 0, told
-    # Title, contents, two chapters, solutions; the title's picture, four states and two.
-    assert "5 pages, 3 chapters, 0 formulas, 7 pictures" in told and "0 faults" in told
+    # Title, contents, two chapters, solutions; the title's picture, five states and two.
+    assert "5 pages, 3 chapters, 0 formulas, 8 pictures" in told and "0 faults" in told
     names = [word.encode("utf-16-be").hex().upper() for word in ("First", "1. Two", "Solutions")]
     assert all(name.encode() in inflated(file) for name in names)
     assert not list(tmp_path.glob("*.part"))
