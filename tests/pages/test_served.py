@@ -49,6 +49,20 @@ def test_works_are_looked_for_at_their_register():
     assert served.listed(None, "https://arxiv.org/abs/2405.19237") is None
 
 
+@pytest.mark.parametrize("page", ["README.md", "book/how-to-use.md"])
+def test_the_printed_book_stands_where_pages_look_for_it(page):
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    address = config["html"]["baseurl"] + "conceptrevive.pdf"
+    assert f"({address})" in (ROOT / page).read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "$(BOOK)/_build/html/conceptrevive.pdf" in makefile
+    workflow = yaml.safe_load((ROOT / ".github/workflows/book.yml").read_text(encoding="utf-8"))
+    uploads = [
+        s["with"]["path"] for s in workflow["jobs"]["build"]["steps"] if "path" in s.get("with", {})
+    ]
+    assert uploads == ["build/book/_build/html"]
+
+
 @pytest.mark.parametrize(
     "extension", ["sphinx-mathjax-offline", "sphinx_sitemap", "sphinxext.opengraph"]
 )
