@@ -362,8 +362,8 @@ print(f"{sum(map(len, missing.values()))} claims are not measured")
 # | E | Neuron max is the better size. | [sizes](07_topk_neuron_max.ipynb) | Average or sample revive as much, with the same signs. |
 # | F | The attack does not bring everything back. | [wording](10_unsafe_content.ipynb) | The revived model is not told apart from the original, over the objects and for found wording. |
 # | G | Without zeros the attack is weaker. | [noise](12_gaussian_obfuscation.ipynb) | An attacker who must guess positions revives as much as one who reads them. |
-# | H | It is not about one way of choosing weights. |  | What SalUn or Scissorhands located, zeroed, does not come back. |
-# | I | It holds at full size. |  | The same command on Stable Diffusion gives other signs. |
+# | H | It is not about one way of choosing weights. | [locators](11_other_locators.ipynb) | What SalUn or Scissorhands located, zeroed, does not come back. |
+# | I | It holds at full size. | [a GPU](16_stable_diffusion_gpu.ipynb) | The same command on Stable Diffusion gives other signs. |
 
 # %% tags=["hide-input"]
 STATEMENTS = {

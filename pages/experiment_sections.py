@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
@@ -83,20 +83,8 @@ def defence(study: Study) -> str:
     ]
     header = ["weights", *(f"*{word}*" for word in WORDS), "of concepts"]
     out += "\nWhat an [audit](audit.md) says of the candidate layers, concept by concept:\n\n"
-    out += table(header, told) + _digits(seen) + _distances(study)
+    out += table(header, told) + _distances(study)
     return out + _surface(study) + by_concept(study)
-
-
-def _digits(seen: Mapping[str, Sequence[Any]]) -> str:
-    """Why an audit cannot tell of the pocket model's noise, where it says so."""
-    if not any("could not tell" in verdict for verdicts in seen.values() for verdict in verdicts):
-        return ""
-    return (
-        "\n*Could not tell*: the survivors are float16's values, held in float32, and the noise "
-        "has all of float32's digits. The audit takes such layers for rounded ones and tests "
-        "nothing. Whoever knows it reads the places off these digits: publish noise in the "
-        "precision in which the weights were stored, as `conceptrevive obfuscate` does.\n"
-    )
 
 
 def _distances(study: Study) -> str:

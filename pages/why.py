@@ -44,11 +44,12 @@ WHY: dict[tuple[str, Verdict], str] = {
         "Rounding keeps an exact zero: there is no revival to be found. The paper's 0.04 is what "
         "rounding all other weights does, and here there are too few pictures to see as little."
     ),
-    ("large noise, forgetting", "opposite"): (
+    ("large noise, forgetting", UNDECIDED): (
         "Half of the noise's signs are wrong, and such signs bring nothing back here, whatever the "
         "sizes (Fig. 2's row of random signs with exact magnitudes). At σ_U the noise adds a third "
-        "to the disturbance by zeros (chapter *Gaussian obfuscation*): what the zeros had left of "
-        "five objects becomes less."
+        "to the disturbance by zeros (chapter *Gaussian obfuscation*): of what the zeros had left "
+        "some objects lose more and some get a little back, and the interval reaches further "
+        "towards forgetting more."
     ),
     ("large noise, quality", UNDECIDED): (
         "The others hardly suffer from zeros, and noise of σ_U disturbs only a third more. Their "
