@@ -471,6 +471,9 @@ ours.join(pd.DataFrame(means).T).round(2)
 # %% [markdown]
 # ## Exercises
 #
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
+#
 # ### Exercise 1: what rounding kills (●○○, 5 minutes)
 #
 # By {eq}`eq-reviving-objects-round`, below which share of its row's largest $|W_{ij}|$ does a surviving weight become

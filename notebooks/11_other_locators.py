@@ -516,6 +516,11 @@ if study is not None:
 # How to read them. The first four lines say whether zeroing erases at all: where little was erased, little can come
 # back. The next four are the attack's. *Others* is the price of the zeros. The controls ask whether as many weights
 # somewhere else would have done the same. The intervals are those of the pictures of these objects.
+#
+# SalUn's zeros erase little at the one budget we tried that spares the rest, and no more of it comes back than chance
+# would give. Scissorhands' zeros erase more, and most of it returns. Forget-It-All's erase nearly all, and hardly
+# anything returns: the interval leaves open whether anything does. Its signs are little better than a coin's, as
+# {numref}`fig-other-locators-columns` would have it.
 
 # %% [markdown]
 # ## Summary
@@ -543,6 +548,9 @@ if study is not None:
 
 # %% [markdown]
 # ## Exercises
+#
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
 #
 # ### Exercise 1: what cancels (●○○, 10 minutes)
 #

@@ -601,6 +601,9 @@ if study is not None:
 # %% [markdown]
 # ## Exercises
 #
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
+#
 # ### Exercise 1: quiet enough (●○○, 10 minutes)
 #
 # A publisher accepts an AUC of at most `most`, between ½ and 1, for somebody who looks at sizes. Which is the smallest

@@ -380,6 +380,9 @@ _ = show_rates(power, label="share found")
 # %% [markdown]
 # ## Exercises
 #
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
+#
 # ### Exercise 1: none found (●○○, 5 minutes)
 #
 # You audit clean files of your own and none is accused. How many must you audit, all without a false alarm, until the

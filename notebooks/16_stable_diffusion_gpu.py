@@ -525,6 +525,9 @@ for name in dict.fromkeys(c.experiment for c in claims):
 # %% [markdown]
 # ## Exercises
 #
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
+#
 # ### Exercise 1: a tenth of a per cent (●○○, 5 minutes)
 #
 # Pruning touches "about 0.12 % of all weights", says the paper. The candidates are sixteen matrices, five of 320 × 1280, five of 640 × 2560, six of

@@ -663,6 +663,9 @@ print(f"with its adapter: Jaccard index {same:.4f} with the usual mask")
 # %% [markdown]
 # ## Exercises
 #
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
+#
 # ### Exercise 1: all that the text goes through (●○○, 5 minutes)
 #
 # Which `--layers` takes the keys and values of every cross-attention of the pocket model (`attn2`, not `attn1`), and the

@@ -435,6 +435,9 @@ _ = show_differences(gains, label="difference from pruned")
 # %% [markdown]
 # ## Exercises
 #
+# Replace the three dots, run the cell, and the check tells you whether you are right. Solutions are
+# folded below each exercise.
+#
 # ### Exercise 1: one of many (●○○, 5 minutes)
 #
 # `m` independent claims are about nothing, and each is decided with probability `alpha`. Write a function of `m` and `alpha` for

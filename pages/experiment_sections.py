@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -18,7 +17,6 @@ from conceptrevive.models.matrices import GROUPS
 from pages import experiment_figures as figures
 from pages.experiment_styles import moved
 from pages.experiment_tables import (
-    averaged,
     by_concept,
     figure,
     fold,
@@ -212,8 +210,19 @@ def _trained(study: Study) -> str:
         "training_seconds": "seconds of training",
     }
     mine = [e for e in study.entries if "selected" in e.numbers and "," not in e.recipe]
-    text = averaged(replace(study, entries=tuple(mine)), keys, lambda e: e.recipe)
-    return fold("What the full methods did", text) if text else ""
+    lines = []
+    for name in dict.fromkeys(e.recipe for e in mine):
+        numbers = [e.numbers for e in mine if e.recipe == name]
+        lines.append([name, *(_span([n[key] for n in numbers if key in n]) for key in keys)])
+    text = table(["", *(f"{said}, least to most" for said in keys.values())], lines)
+    return fold("What the full methods did", text) if lines else ""
+
+
+def _span(values: Sequence[object]) -> str:
+    """Whole numbers, from the least to the most; "" of none."""
+    told = sorted(float(str(v)) for v in values)
+    least, most = (f"{v:,.0f}" for v in (told[0], told[-1])) if told else ("", "")
+    return least if least == most else f"{least} to {most}"
 
 
 def by_concept_of_sets(study: Study) -> str:

@@ -77,7 +77,8 @@ def _verdict(verdict: str) -> str:
 
 def summary(card: Scorecard) -> str:
     """How many claims go which way, and how much is compared."""
-    if not card.family:
+    measured = len(card.lines) - card.count("not measured")
+    if not measured:
         return f"None of the {len(card.lines)} claims has been measured yet.\n"
 
     def told(corrected: bool) -> str:
@@ -85,8 +86,8 @@ def summary(card: Scorecard) -> str:
         return "{} go the same way, {} the opposite way, {} are not decided".format(*counts)
 
     return (
-        f"Of {len(card.lines)} claims {card.family} are measured here. By their own 95 % intervals "
-        f"{told(False)}; corrected for all {card.family} together {told(True)}.\n"
+        f"Of {len(card.lines)} claims {measured} are measured here. By their own 95 % intervals "
+        f"{told(False)}; corrected for being so many, {told(True)}.\n"
     )
 
 
@@ -95,7 +96,7 @@ def comparisons(card: Scorecard) -> str:
     if not card.family:
         return ""
     return (
-        f"Correction: {card.method} ({card.family} claims). The experiments hold "
+        f"Correction: {card.method} ({card.family} p-values). The experiments hold "
         f"{card.intervals} more intervals, which are not corrected: of so many about "
         f"{round(card.intervals / 20)} would miss what they estimate by chance alone.\n"
     )

@@ -77,7 +77,7 @@ def test_the_scorecards_page_has_both_numbers_and_both_verdicts(elsewhere):
     told = difference((line.ours.difference, line.ours.interval))
     found = f"{line.ours.before:.2f} → {line.ours.after:.2f}<br>{told}<br>192 pictures; "
     assert cells[1:] == ["same", "0.08 → 0.54", f"{found}{line.ours.up} : {line.ours.down}"]
-    assert f"all {card.family} together" in page and "- Not measured yet: signs," in page
+    assert f"({card.family} p-values)" in page and "- Not measured yet: signs," in page
 
 
 def test_a_why_is_told_where_it_applies():
