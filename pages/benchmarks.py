@@ -106,11 +106,6 @@ def completion(rows: list[Facts], facts: Facts) -> str:
         f"{v / 1e9:.0f} GFLOP/s in {k}" for k, v in facts["matmul_flops_per_second"].items()
     )
     repeats = max(int(r["repeats"]) for r in rows)
-    if not any(r.get(FLOOR[0]) for r in rows):
-        out = (
-            "\nMeasured before the floor was timed too, and with the solver as it was then: "
-            "`conditional` has been made faster since.\n" + out
-        )
     return (
         f"\nMatrices: {facts['spectrum']}. ✱: {facts['sweeps_timed']} sweeps timed, multiplied to "
         f"the number the loop needs to stop at that width. Repeats: {repeats}. Machine: "
