@@ -563,6 +563,8 @@ if study is not None:
 # How to read the lines that the two cells above fold away. *Concept − with zeros* says whether noise forgets as well as zeros do. *Others* is the price. *Left
 # alone*: whether the attack gained anything. *Known*: what hiding the places was worth against this attacker, beside
 # one who has the map. The intervals are those of the pictures of these objects; they say nothing about others.
+# *What the audit says*: its test for noise sees faint noise only, as a slider in [its chapter](15_audit.ipynb) shows. That
+# it finds no evidence is no proof that nobody could.
 #
 # For Stable Diffusion the paper reports a trade: small noise is easy to spot, large noise costs quality and forgetting;
 # a size of 0.01 resisted its attack best. Whether that is so here stands in the lines above. Where an interval holds 0,
