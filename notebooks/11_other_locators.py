@@ -465,7 +465,7 @@ plt.show()
 # where SalUn's places were zeroed, and 0.66 from 0.21 where Scissorhands' were (from a single reading).
 
 
-# %%
+# %% tags=["hide-input"]
 def shares(study):
     """Means over a row's concepts, and signs where there are any."""
     found = {}
@@ -483,10 +483,17 @@ def shares(study):
 
 study = measured("locators")
 table = None if study is None else shares(study).round(2)
-table
+of_all = table if table is None else table[table.objects == table.objects.max()]
+of_all
+
+# %% [markdown]
+# The controls and the full methods, four objects each, and all differences in words, are folded here.
+
+# %% tags=["hide-cell"]
+table if table is None else table.drop(of_all.index)
 
 
-# %%
+# %% tags=["hide-cell"]
 def told(study, pairs):
     """Paired differences of two rows, in words."""
     for after, before, kind in pairs:
@@ -513,7 +520,7 @@ if study is not None:
     told(study, PAIRS)
 
 # %% [markdown]
-# How to read them. The first four lines say whether zeroing erases at all: where little was erased, little can come
+# How to read the lines that are folded away. The first four say whether zeroing erases at all: where little was erased, little can come
 # back. The next four are the attack's. *Others* is the price of the zeros. The controls ask whether as many weights
 # somewhere else would have done the same. The intervals are those of the pictures of these objects.
 #

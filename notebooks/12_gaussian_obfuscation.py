@@ -131,7 +131,7 @@ print(f"{len(masks)} layers and p(w): the same")
 # :::
 
 
-# %%
+# %% tags=["hide-input"]
 def sides(pipe, concept, weights):
     """Pictures of the concept and of others, and which are right."""
     with cr.swapped(pipe, weights):

@@ -533,9 +533,12 @@ other.save_pretrained(FOLDER / "pixart")
 
 # %% tags=["hide-input"]
 SHORT = "--steps 4 --guidance 3"
-run("locate pixart --concept night.yaml --method loudest --out m.safetensors")
-run("prune pixart --masks m.safetensors --out pruned", first=4)
-run("revive pruned --magnitude mine:size --out revived", first=6)
+run(
+    "locate pixart --concept night.yaml --method loudest --out m.safetensors",
+    first=4,
+)
+run("prune pixart --masks m.safetensors --out pruned", first=3)
+run("revive pruned --magnitude mine:size --out revived", first=4)
 run(
     "obfuscate pixart --masks m.safetensors --defence mine:shuffled "
     "--out hidden",
@@ -544,7 +547,7 @@ run(
 run(
     "evaluate revived --concept night.yaml --judge mine:dark --images 4 "
     f"--retained 0 {SHORT}",
-    first=5,
+    first=4,
 )
 run("audit pruned", first=1)
 
