@@ -200,7 +200,7 @@ class NoisePredictor:
             "timestep": self.levels.times[level].to(self._device),
         }
         with uncompiled(), without_checkpointing(self.net):
-            out = functional_call(self.net, given, kwargs=arguments, strict=False)[0]
+            out = functional_call(self.net, given, (), arguments, strict=False)[0]
         # Some predict a variance too, in further channels.
         predicted: Tensor = out[:, : noisy.shape[1]].float()
         return predicted

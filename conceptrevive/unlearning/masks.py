@@ -222,6 +222,14 @@ def prune(
     check_fit(weights, masks)
     check_not_empty(masks)
     return {
-        n: torch.where(masks[n].to(w.device), w.new_zeros(()), w) if n in masks else w.clone()
+        n: _zeroed(w, masks[n].to(w.device)) if n in masks else w.clone()
         for n, w in weights.items()
     }
+
+
+def _zeroed(
+    w: Float[Tensor, "rows columns"], mask: Bool[Tensor, "rows columns"]
+) -> Float[Tensor, "rows columns"]:
+    if w.element_size() == 1:  # eight-bit floats, by their bytes: torch before 2.6 cannot choose
+        return w.view(torch.uint8).masked_fill(mask, 0).view(w.dtype)
+    return torch.where(mask, w.new_zeros(()), w)

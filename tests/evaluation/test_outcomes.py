@@ -62,6 +62,7 @@ def test_the_largest_seed_still_draws(tiny):
         evaluation_seed(largest + 1)
 
 
+@pytest.mark.skipif(not hasattr(torch.compiler, "set_stance"), reason="torch before 2.6")
 def test_a_compiled_model_is_evaluated_on_its_own_device(tiny, monkeypatch):
     monkeypatch.setattr(tiny, "unet", torch.compile(tiny.unet, backend="eager"))
     with torch.compiler.set_stance("force_eager"):

@@ -14,7 +14,7 @@ PICTURES = [Image.new("RGB", (2, 2), c) for c in ("black", "white", "black")]
 
 
 def is_dark(pictures):
-    return [np.asarray(p).mean() < 9 for p in pictures]
+    return [bool(np.asarray(p).mean() < 9) for p in pictures]
 
 
 @pytest.mark.parametrize("form", [list, tuple, np.array, torch.tensor, iter])

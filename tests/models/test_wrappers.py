@@ -8,6 +8,7 @@ from copy import copy, deepcopy
 import pytest
 import torch
 from accelerate import cpu_offload, cpu_offload_with_hook, dispatch_model
+from diffusers import ModelMixin
 from torch import nn
 from torch.nn.utils import prune
 
@@ -99,6 +100,7 @@ def test_names_are_torchs_own_where_nothing_is_wrapped(tiny):
     assert named_modules(tiny.unet) == dict(tiny.unet.named_modules())
 
 
+@pytest.mark.skipif(not hasattr(torch.compiler, "set_stance"), reason="torch before 2.6")
 def test_a_compiled_model_draws_with_the_weights_it_is_given(tiny, mine):
     compiled(mine)
     zeros = {n: torch.zeros_like(w) for n, w in cr.read_weights(tiny).items()}
@@ -244,6 +246,7 @@ def test_weights_that_are_not_in_memory(mine, empty, act):
         act(mine)
 
 
+@pytest.mark.skipif(not hasattr(ModelMixin, "enable_group_offload"), reason="diffusers before 0.33")
 def test_group_offloading_is_seen_through_but_for_the_disk(tiny, mine, tmp_path):
     here = dict(onload_device=torch.device("cpu"), offload_type="leaf_level")
     mine.unet.enable_group_offload(**here)
@@ -273,6 +276,9 @@ def test_a_model_offloaded_whole_or_spread_by_a_map_is_read_and_written(tiny, mi
             assert not cr.read_weights(model)[ONE].any()
 
 
+@pytest.mark.skipif(
+    not hasattr(ModelMixin, "enable_layerwise_casting"), reason="diffusers before 0.33"
+)
 def test_weights_stored_in_eight_bits_still_draw(mine):
     """Diffusers' layerwise casting: pictures are those of the rounded weights; none is pruned."""
     mine.unet.enable_layerwise_casting(

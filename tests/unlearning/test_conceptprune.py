@@ -314,13 +314,14 @@ def compiled(tiny):
     return pipe
 
 
+@pytest.mark.skipif(not hasattr(torch.compiler, "set_stance"), reason="torch before 2.6")
 def test_a_compiled_network_is_heard(tiny, compiled):
     masks, expected = (cr.locate(pipe, CONCEPT, **SETTINGS) for pipe in (compiled, tiny))
     assert masks.count > 0 and all(torch.equal(masks[n], expected[n]) for n in expected)
 
 
 def test_a_compiled_network_is_refused_where_torch_cannot_run_it_plainly(compiled, monkeypatch):
-    monkeypatch.setattr(torch.compiler, "set_stance", lambda _stance: nullcontext())
+    monkeypatch.setattr(torch.compiler, "set_stance", lambda _stance: nullcontext(), raising=False)
     message = (
         r"ff\.net\.2: 0 of 20 samples were seen at denoising step 0: the network may be compiled, "
         r"cached or wrapped, so that its layers are not called: locate on the plain model"

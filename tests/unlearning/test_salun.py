@@ -165,7 +165,7 @@ def test_relabelling_is_learnt_by_what_is_located_alone(tiny):
         tiny, CONCEPT, ratio=0.5, layers=LAYERS, pictures=4, guidance=0, seed=4, batch_size=4
     )
     before = cr.read_weights(tiny, LAYERS)
-    given = TRAINED | {"steps": 20, "lr": 3e-2, "alpha": 0}
+    given = TRAINED | {"steps": 20, "lr": 1e-2, "alpha": 0}
     out = cr.unlearn_salun(tiny, CONCEPT, **given)
     assert list(out) == list(LAYERS)
     for name, weight in out.items():
