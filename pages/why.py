@@ -47,7 +47,7 @@ WHY: dict[tuple[str, Verdict], str] = {
     ("SalUn's places", UNDECIDED): (
         "Hardly anything was forgotten: SalUn's weights are few, lie in layers that every picture "
         "passes through, and at three times as many the rest of the pictures breaks too "
-        "(`results/pocket/budgets.json`), so that 0.83 of 0.98 was left. The paper has 0.21 left."
+        "(`results/pocket/budgets.json`). So there is little to bring back."
     ),
     ("large noise, forgetting", UNDECIDED): (
         "Half of the noise's signs are wrong, and such signs bring nothing back here, whatever the "

@@ -57,7 +57,10 @@ def obfuscate(
     for name, w in weights.items():
         if name in masks:
             mask = masks[name].to(w.device)
-            out[name] = torch.where(mask, _noise(name, w, mask, sigma, relative, draw), w)
+            # Eight-bit floats can be stored and hardly computed with; float32 holds them exactly.
+            held = w.float() if w.element_size() == 1 else w
+            noise = _noise(name, held, mask, sigma, relative, draw)
+            out[name] = torch.where(mask, noise, held).to(w.dtype)
         else:
             out[name] = w.clone()
     return out
@@ -81,11 +84,13 @@ def _noise(
         raise ConceptReviveError(
             f"{name}: surviving entries hold NaN or Inf: the checkpoint is damaged, load it again"
         )
-    noise = (draw(w.shape).to(w.device) * scale).to(written).to(w.dtype)
-    if not torch.isfinite(noise[mask]).all():
+    drawn = draw(w.shape).to(w.device) * scale
+    # Looked at before it is rounded: some formats have no infinity, and stop at their largest.
+    if not (drawn[mask].abs() <= torch.finfo(written).max).all():
         raise ConceptReviveError(
             f"{name}: noise of standard deviation {scale:.3g} overflows {written}: lower sigma"
         )
+    noise = drawn.to(written).to(w.dtype)
     if scale > 0:
         # Half precision rounds the smallest draws to 0, which would mark the place again.
         tiny = max(_least(written), _least(w.dtype))

@@ -287,3 +287,14 @@ def test_precision():
     assert precision(torch.tensor([0.1], dtype=torch.bfloat16).half()) is torch.bfloat16
     assert precision(torch.tensor([0.1, math.nan]).half().float()) is torch.float32
     assert precision(torch.empty(0)) is torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_eight_bit_floats_are_filled_and_kept(dtype):
+    weights, masks = layers()
+    narrow = {n: (w * 20).to(dtype) for n, w in weights.items()}
+    for n, w in cr.obfuscate(narrow, masks, seed=0).items():
+        assert w.dtype == dtype and (w.float() != 0)[masks[n]].all()
+        assert torch.equal(w.float()[~masks[n]], narrow[n].float()[~masks[n]])
+    with pytest.raises(cr.ConceptReviveError, match="overflows"):
+        cr.obfuscate(narrow, masks, sigma=1e6, relative=False)
