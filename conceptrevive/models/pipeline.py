@@ -20,7 +20,7 @@ from conceptrevive.models.adapters.adapter import Adapter
 from conceptrevive.models.adapters.choosing import choose_adapter
 from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.replacing import denoiser_name, fuse_lora, load_denoiser
-from conceptrevive.models.single_files import is_single_file, load_single_file
+from conceptrevive.models.single_files import is_single_file, load_single_file, refuse_idle
 from conceptrevive.models.stored import loading_dtype, stored_dtype
 from conceptrevive.models.variants import pipeline_variant
 
@@ -162,17 +162,18 @@ def load_pipeline(
     expect(variant, (str, NoneType), "variant", "give a variant by name, e.g. 'fp16'")
     place = parse_device(device)
     single = isinstance(model, (str, os.PathLike)) and is_single_file(model)
+    source = str(model) if single else resolve(model)
+    refuse_idle(model, single, config=config, denoiser=denoiser, revision=revision, variant=variant)
     try:
         with hushed():
             if single:
                 pipe = load_single_file(Path(model), config, dtype, place)
             else:
-                pipe = _from_folder(resolve(model), place, dtype, revision, variant, denoiser)
+                pipe = _from_folder(source, place, dtype, revision, variant, denoiser)
     except ConceptReviveError:
         raise
     # Diffusers, transformers and the hub raise what they like.
     except Exception as e:
-        source = str(model) if single else resolve(model)
         raise ConceptReviveError(
             f"cannot load a pipeline from {str(model)!r}: {cannot_load(source, e)}"
         ) from e

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models.stored import file_dtype, loading_dtype
+from conceptrevive.models.stored import file_dtype, loading_dtype, stored_tensors
 
 #: Whose names a denoiser's tensors have in the files of the original code.
 DENOISER = "model.diffusion_model."
@@ -18,6 +18,27 @@ DENOISER = "model.diffusion_model."
 def is_single_file(model: str | os.PathLike[str]) -> bool:
     """Whether `model` is a safetensors file."""
     return Path(model).suffix == ".safetensors" and Path(model).is_file()
+
+
+def refuse_idle(model: object, single: bool, **given: object) -> None:
+    """Raise ConceptReviveError for an argument of `load_pipeline` of which a model makes no use.
+
+    Args:
+        single: whether the model is one file.
+        given: the arguments by name; None is not given.
+    """
+    for name, value in given.items():
+        if value is None or (name == "config") == single:
+            continue
+        option = {"denoiser": "unet or --transformer"}.get(name, name)
+        if single:
+            kind, instead = "is one file", "give a pipeline's folder or hub id, with which it goes"
+        else:
+            kind, instead = "is not one file", "only a model in one .safetensors file has one apart"
+        raise ConceptReviveError(
+            f"{name} is {str(value)!r}, and {model} {kind}: leave {name}=… out, on the command "
+            f"line --{option}; {instead}"
+        )
 
 
 def load_single_file(
@@ -33,8 +54,9 @@ def load_single_file(
             from the weights which one on the hub to take.
 
     Raises:
-        ConceptReviveError: a file without config that diffusers knows no model by; a config that
-            is no pipeline's; and whatever diffusers raises.
+        ConceptReviveError: a file without config that diffusers knows no model by; a config of
+            what diffusers does not load from one file, or of which the file lacks a weight; and
+            whatever diffusers raises.
     """
     import diffusers
 
@@ -46,21 +68,46 @@ def load_single_file(
     if not hasattr(loader, "from_single_file"):
         raise ConceptReviveError(
             f"{config} is the config of a {kind}, which diffusers does not load from one file: "
-            "give the folder of a pipeline instead of the file"
+            "give the folder of a pipeline instead of the file, and the file, if it holds the "
+            "denoiser, with denoiser=…, --unet or --transformer"
         )
-    return loader.from_single_file(
+    pipe = loader.from_single_file(
         str(path),
         config=str(config),
         torch_dtype=dtype or loading_dtype(file_dtype([path]), place),
     )
+    for name, part in pipe.components.items():
+        if isinstance(part, torch.nn.Module):
+            _complete(part, name, path, config)
+    return pipe
+
+
+def _complete(part: torch.nn.Module, name: str, path: Path, config: str | os.PathLike[str]) -> None:
+    """Do for a component what diffusers leaves undone: some of T5 stay in training, with dropout,
+    and weights that a file holds once for two names are given one.
+
+    Raises ConceptReviveError for a weight that the file lacks.
+    """
+    part.eval()
+    tie: Any = getattr(part, "tie_weights", None)
+    if tie and any(p.is_meta for p in part.parameters()):
+        tie()
+    lacking = [n for n, p in part.named_parameters() if p.is_meta]
+    if lacking:
+        raise ConceptReviveError(
+            f"{path} lacks {len(lacking)} weights of its {name}, {lacking[0]} first, as a "
+            f"{type(part).__name__} like that of {config} has them: give a whole model in one "
+            "file, and with config=…, on the command line --config, the folder of a pipeline "
+            "like it"
+        )
 
 
 def _told_by(path: Path) -> str:
-    """The hub's name of the model that the names of a file's tensors tell of."""
-    from diffusers.loaders import single_file_utils
-    from safetensors.torch import load_file
+    """The hub's name of the model that the names and shapes of a file's tensors tell of."""
+    from diffusers.loaders import single_file_utils as told
 
-    weights, told = load_file(path), single_file_utils
+    there = stored_tensors(path)
+    weights = {n: torch.empty(shape, device="meta") for n, (_, shape) in there.items()}
     # What diffusers knows nothing of it takes for Stable Diffusion 1.
     known = told.infer_diffusers_model_type(weights)  # type: ignore[no-untyped-call]
     if known == "v1" and not any(name.startswith(DENOISER) for name in weights):

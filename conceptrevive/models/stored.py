@@ -23,17 +23,27 @@ def stored_dtype(folder: Path, variant: str | None = None) -> torch.dtype | None
     return file_dtype([path for path in files if not is_index(path)])
 
 
+def stored_tensors(path: Path) -> dict[str, tuple[str, torch.Size]]:
+    """{name: format, shape} of a safetensors file, of which no more than the header is read.
+
+    Raises OSError or SafetensorError for what is none.
+    """
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}
+        return {n: (x.get_dtype(), torch.Size(x.get_shape())) for n, x in slices.items()}
+
+
 def file_dtype(files: Iterable[Path]) -> torch.dtype | None:
     """The format that most weights in these safetensors files have; None if it is no float."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     sizes: Counter[str] = Counter()
     for path in files:
         try:
-            with safe_open(path, "pt") as file:
-                for name in file.keys():
-                    tensor = file.get_slice(name)
-                    sizes[tensor.get_dtype()] += torch.Size(tensor.get_shape()).numel()
+            for dtype, shape in stored_tensors(path).values():
+                sizes[dtype] += shape.numel()
         except (OSError, SafetensorError):
             return None  # the loader says it better
     return _NAMES.get(sizes.most_common(1)[0][0]) if sizes else None

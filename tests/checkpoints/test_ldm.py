@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -14,56 +12,19 @@ from conceptrevive.checkpoints.layers import find_layers
 from conceptrevive.checkpoints.ldm import diffusers_names
 from conceptrevive.checkpoints.selection import choose_layers, read_candidates
 from conceptrevive.cli import main
+from tests.checkpoints.originals import LDM as UNET
 from tests.checkpoints.small import masked, saved
+from tests.checkpoints.wholes import ldm_unet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-LAYERS_PER_BLOCK = 1
-UNET = "model.diffusion_model."
 CLIP = "cond_stage_model.transformer."
-
-_RESNET = {
-    "norm1": "in_layers.0",
-    "conv1": "in_layers.2",
-    "time_emb_proj": "emb_layers.1",
-    "norm2": "out_layers.0",
-    "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
-}
-_OUTSIDE = {
-    "conv_in": "input_blocks.0.0",
-    "time_embedding.linear_1": "time_embed.0",
-    "time_embedding.linear_2": "time_embed.2",
-    "conv_norm_out": "out.0",
-    "conv_out": "out.2",
-}
-
-
-def original(name):
-    """What the original code calls a parameter of a UNet, by the rules of its numbering."""
-    module, _, kind = name.rpartition(".")
-    if module in _OUTSIDE:
-        return f"{UNET}{_OUTSIDE[module]}.{kind}"
-    found = re.match(r"(down|up|mid)_blocks?(?:\.(\d+))?\.(\w+)\.(\d+)\.(.*)", name)
-    side, block, what, i, rest = found.groups()
-    per = LAYERS_PER_BLOCK + 1
-    if what == "resnets":
-        rest = re.sub(r"^\w+", lambda m: _RESNET[m[0]], rest)
-    if side == "mid":
-        return f"{UNET}middle_block.{2 * int(i) if what == 'resnets' else 1}.{rest}"
-    if what == "downsamplers":
-        return f"{UNET}input_blocks.{(int(block) + 1) * per}.0.op.{kind}"
-    if what == "upsamplers":
-        return f"{UNET}output_blocks.{(int(block) + 1) * per - 1}.2.conv.{kind}"
-    at = int(block) * per + int(i) + (side == "down")
-    blocks = "input_blocks" if side == "down" else "output_blocks"
-    return f"{UNET}{blocks}.{at}.{0 if what == 'resnets' else 1}.{rest}"
 
 
 @pytest.fixture(scope="module")
 def file(tiny, tmp_path_factory):
     """`tiny`'s UNet and text encoder as one file of the original code."""
-    weights = {original(n): p.clone() for n, p in tiny.unet.state_dict().items()}
+    weights = {n: p.clone() for n, p in ldm_unet(tiny.unet.state_dict()).items()}
     assert len(weights) == len(tiny.unet.state_dict())
     for name, p in tiny.text_encoder.state_dict().items():
         weights[f"{CLIP}text_model.{name.removeprefix('text_model.')}"] = p.clone()
@@ -108,7 +69,7 @@ def test_what_is_pruned_is_written_under_the_old_names(tiny, file, tmp_path, cap
     assert before.keys() == after.keys()
     changed = {n for n, w in after.items() if not torch.equal(w, before[n])}
     assert changed == {
-        original(names[0].removeprefix("unet/") + ".weight"),
+        *ldm_unet({names[0].removeprefix("unet/") + ".weight": torch.empty(0)}),
         f"{CLIP}text_model.encoder.layers.0.mlp.fc2.weight",
     }
 
