@@ -312,10 +312,10 @@ plt.show()
 
 # %% [markdown]
 # At night the two were alike; by day they are not ({numref}`fig-your-own-differences`). ConceptPrune's mask of the day
-# leaves the nights as they were. The loudest weights of the day take some along, though no prompt of theirs ever said
+# leaves all twelve nights. The loudest weights of the day take some along, though no prompt of theirs ever said
 # "night"; the interval only just ends below 0, so draw more before you build on it. That the night goes with the
-# loudest weights says less than it seemed, then: part of it is what pruning loud weights does to nights, wherever they
-# were heard.
+# loudest weights says less than it seemed, then: part of it seems to be what pruning loud weights does to nights, wherever
+# they were heard.
 #
 # ## The explanation: loud for what?
 #
@@ -404,8 +404,8 @@ slider_pictures(
 # %% [markdown]
 # In these three pictures the first feed-forward layers and the attention take the night, and some of the others with it.
 # Without these kernels of the convolutions all is noise. Noise is not dark: whoever reads the rate of the night alone
-# reports a perfect erasure. And a tenth of the text encoder's weights leaves everything in place. The skill ratio was
-# chosen for {term}`ff.net.2`; other layers want one of their own, and three pictures rank nothing.
+# reports a perfect erasure. And a tenth of the text encoder's feed-forward weights leaves everything in place. The skill
+# ratio was chosen for {term}`ff.net.2`; other layers want one of their own, and three pictures rank nothing.
 #
 # `all` and `linear` are not for ConceptPrune on a {term}`UNet`: layers for the time step see no single picture, and are
 # refused by name.

@@ -56,6 +56,8 @@ def bytes_of_a_map(answer: Any) -> Verdict:
         found = as_number(given(pictures, heads, tokens), 0)
         if abs(found * 2 / truth - 1) < 1e-6:
             return wrong("a factor of two is missing: guidance, or bytes?")
+        if abs(found / 2 / truth - 1) < 1e-6:
+            return wrong("a factor of two is too many: float16 is two bytes, and halves are two.")
         if abs(found / truth - 1) > 1e-6:
             return wrong("it is another number: one value for each pair of tokens.")
     return right("a fused kernel needs none of it, in any layer.")
@@ -77,5 +79,8 @@ def needed_signs(answer: Any) -> Verdict:
     for share in (0.51, 0.55, 0.7):
         truth = 0.25 * Z**2 / (share - 0.5) ** 2
         if abs(as_number(given(share), 0) - truth) > max(2.5, 0.03 * truth):
-            return wrong(f"it is another number for a share of {share:g}: where does ½ lie?")
+            return wrong(
+                f"it is another number for a share of {share:g}: how far is that from ½, and how "
+                "many of a coin's standard errors must it be?"
+            )
     return right("a coin is told from 0.51 only by many signs, from 0.7 by two dozen.")
