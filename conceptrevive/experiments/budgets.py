@@ -44,10 +44,14 @@ RETAINED = 0.80
 #: two axes or more; Forget-It-All's is r₂.
 BUDGETS: tuple[tuple[Method, Selection, float], ...] = (
     ("salun", "linear", 0.003),
+    ("salun", "linear", 0.004),
+    ("salun", "linear", 0.005),
+    ("salun", "linear", 0.007),
     ("salun", "linear", 0.01),
     ("salun", "linear", 0.03),
     ("salun", "all", 0.0005),
     ("scissorhands", "linear", 0.001),
+    ("scissorhands", "linear", 0.0015),
     ("scissorhands", "linear", 0.002),
     ("scissorhands", "linear", 0.004),
     ("scissorhands", "all", 0.0005),
@@ -154,8 +158,8 @@ def options() -> argparse.ArgumentParser:
     )
     ap.add_argument("--model", default="pocket")
     ap.add_argument("--concepts", nargs="+", default=list(CONCEPTS), metavar="NAME")
-    ap.add_argument("--images", type=int, default=8)
-    ap.add_argument("--retained", type=int, default=8, help="pictures of other objects")
+    ap.add_argument("--images", type=int, default=16)
+    ap.add_argument("--retained", type=int, default=16, help="pictures of other objects")
     ap.add_argument("--device", default=None)
     ap.add_argument("--out", default="results/pocket/budgets.json")
     return ap
