@@ -17,7 +17,7 @@
 # A small {term}`diffusion model` is made to forget candles, without training: some of its weights
 # are set to zero. The pictures say that it worked. Is the candle gone?
 #
-# - **You will be able to** erase a concept from a model, bring it back from the erased model alone,
+# - **You will be able to** erase a {term}`concept` from a model, bring it back from the erased model alone,
 #   hide where it was, and say how sure you are of each step.
 # - **Prerequisites:** Python; what a matrix is. Terms are explained in the
 #   [glossary](../book/glossary.md).
@@ -61,7 +61,7 @@ print("without it:       ", *candle.base_prompts[:3], sep="\n  ")
 # ## Erase
 #
 # The second linear layer of each feed-forward block, {term}`ff.net.2`, has a matrix $W$ with one
-# row per {term}`neuron`. ConceptPrune {cite}`chavhan2025conceptprune` draws the
+# row per {term}`neuron`. {term}`ConceptPrune` {cite}`chavhan2025conceptprune` draws the
 # {term}`target prompts <target prompt>` ("a candle in a garden") and the
 # {term}`base prompts <base prompt>` ("a garden"), and gives each weight a
 # {term}`Wanda score` {cite}`sun2024wanda`: its size times the norm of what it multiplies,
@@ -320,7 +320,7 @@ _ = show_differences(gains, label="difference from pruned")
 #
 # - **Sixteen pictures are few.** Read the intervals, not the dots.
 # - **One concept is one concept.** How much comes back differs: of those that pruning erases, this
-#   one's revival is nearest the median. The [model card](../book/model-card.md) has them all.
+#   one's {term}`revival` is nearest the median. The [model card](../book/model-card.md) has them all.
 # - **The pocket model is small.** It shows the mechanism. The paper's numbers for Stable Diffusion
 #   are its own.
 # - **The defence met one guess.** A better way to find the noise would weaken it, and a failed attack

@@ -21,7 +21,7 @@
 #
 # - **You will be able to** draw a picture with a few lines of your own and say what each does; say
 #   where the weights lie that the rest of the book prunes, and what they compute; read a model's
-#   quality with its intervals, and test the judge behind it.
+#   quality with its intervals, and test the {term}`judge` behind it.
 # - **Prerequisites:** [chapter 1](01_quickstart.ipynb); tensors in PyTorch; what a convolution
 #   and what attention is {cite}`vaswani2017attention`.
 # - **Time:** 30 minutes to read, 2 minutes to run, 30 minutes for the exercises.
@@ -54,7 +54,7 @@ PROMPTS = ["a cat in a garden", "a rocket in a street"]
 # %% [markdown]
 # ## Five parts
 #
-# The {term}`pocket model` is a latent diffusion model {cite}`rombach2022ldm`: Stable Diffusion's
+# The {term}`pocket model` is a {term}`latent` diffusion model {cite}`rombach2022ldm`: Stable Diffusion's
 # classes from the library diffusers with smaller sizes. Its world has 48 objects, eight scenes and
 # five styles; its words are in `conceptrevive.concepts.world`. `generate`, which drew
 # {numref}`fig-pocket-model-pictures`, is all that most chapters need.
@@ -115,7 +115,7 @@ print("vectors:", tuple(encode(pipe, PROMPTS).shape))
 #
 # Each place sees only itself and the places before it. {numref}`fig-pocket-model-text` changes one
 # word of a prompt and shows where the vectors change: not at all before the word, only a little at
-# the word, and most at places that follow, the padding among them. So a concept is not one vector of
+# the word, and most at places that follow, the padding among them. So a {term}`concept` is not one vector of
 # the prompt that somebody could cut out.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pocket-model-text", "caption": "How far each place's vector moves when one word of \"a cat in a garden\" is changed, relative to its length."}, "image": {"alt": "Bars over the sixteen places of a prompt. With another object the first two places stay the same, the object's own moves a little, and the places from the second article to the first padding move most. With another scene only places from its own word on move, most of all the first three of the padding."}}

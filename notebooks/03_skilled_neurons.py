@@ -18,8 +18,8 @@
 # work harder when a bus is asked for, and sets them to zero. This chapter builds it from its parts,
 # asks how much of what it finds is about the bus, and ends at a church that will not go away.
 #
-# - **You will be able to** find a concept's weights with a dozen lines of your own; say how the mask
-#   depends on denoising steps, prompts and seed; choose how much to cut, and say what it costs; tell
+# - **You will be able to** find a {term}`concept`'s weights with a dozen lines of your own; say how the {term}`mask`
+#   depends on {term}`denoising steps <denoising step>`, prompts and seed; choose how much to cut, and say what it costs; tell
 #   why cutting need not erase.
 # - **Prerequisites:** [chapter 1](01_quickstart.ipynb) and
 #   [chapter 2](02_pocket_model.ipynb), above all its part on feed-forward blocks.
@@ -302,7 +302,7 @@ for step in (0, s.tau - 1):
     print(f"step {step + 1}: {near / taken:.0%} of the mask where A < 1.1 B")
 
 # %% [markdown]
-# In the middle of the UNet the bus is seen early and clearly; in the first steps and the outer layers
+# In the middle of the {term}`UNet` the bus is seen early and clearly; in the first steps and the outer layers
 # hardly. The test asks for *more* than the base prompts, not for much more, and in the first step about
 # half of the mask is in columns that are less than a tenth above them. Such columns may well fall on
 # the other side of the line next time.
@@ -415,7 +415,7 @@ print(f"narrow − wide: {gain:+.2f} [{low:+.2f}, {high:+.2f}]")
 
 # %% [markdown]
 # The wide part erases by itself; of the larger narrow part twelve pictures show no effect. So this bus
-# does have skilled neurons, or rather skilled columns; much is taken besides them, because every row must
+# does have {term}`skilled neurons <skilled neuron>`, or rather skilled columns; much is taken besides them, because every row must
 # give up its top $k$. It may also be how another concept's mask can share so much with
 # the bus's and yet, as we shall see, hardly erase it: what they share is mostly narrow, and of the widest
 # columns it takes few.
@@ -484,7 +484,7 @@ print(provenance_line(table))
 #
 # :::{admonition} Predict before you run
 # Now take four times the skill ratio for the church, $k = 0.4$, and in the end set **every** candidate
-# weight to zero. Will the churches go? And how would you know that what the judge calls a church is one?
+# weight to zero. Will the churches go? And how would you know that what the {term}`judge` calls a church is one?
 # :::
 #
 # [Chapter 2](02_pocket_model.ipynb) has taught us to show the judge other ruins, too.
@@ -546,7 +546,7 @@ print(
 # %% [markdown]
 # ## Summary
 #
-# - ConceptPrune in a dozen lines: norms of unit tokens, Wanda scores, top-k of each row, more for the
+# - ConceptPrune in a dozen lines: norms of unit tokens, Wanda scores, the highest of each row, more for the
 #   target than for the base, the union of the first steps. The package does the same, bit for bit.
 # - The mask lies in few columns, and grows fastest in the first step, where the least is known.
 # - A mask is a mixture. Columns of large margin are found again from other noise, and not for another
@@ -570,7 +570,7 @@ print(
 #   {numref}`fig-skilled-neurons-when` was; a largest ratio of six favours columns that fluctuate. It is
 #   the second split we tried: the first compared what three noises share with the rest, which differ in
 #   size, and was given up for that.
-# - **The pocket model's concepts sit in more of its weights** than Stable Diffusion's: its skill ratio is
+# - **The {term}`pocket model`'s concepts sit in more of its weights** than Stable Diffusion's: its skill ratio is
 #   five times the 0.02 that {cite:t}`zhang2026roots` use for objects.
 
 # %% [markdown]
@@ -602,7 +602,7 @@ check("skilled_neurons.1", by_chance, masks.fraction)
 # %% [markdown]
 # ### Exercise 2: without the base prompts (●●○, 10 minutes)
 #
-# Of the weights that the top-k alone would take in `LAYER` at the first step, which share does the
+# Of the weights that the highest scores alone would take in `LAYER` at the first step, which share does the
 # test against the base prompts spare?
 #
 # :::{admonition} Hint

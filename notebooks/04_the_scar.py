@@ -14,7 +14,7 @@
 # %% [markdown]
 # # The scar
 #
-# A pruned model no longer draws the concept. What does the file still say about it? Weights that were set
+# A pruned model no longer draws the {term}`concept`. What does the file still say about it? Weights that were set
 # to zero are nearly the only exact zeros in it, and where they lie is a map. Who can read it, what does it
 # tell, and can it be hidden?
 #

@@ -157,7 +157,7 @@ slider_pictures(
 # %% [markdown]
 # ## The probe: twelve objects
 #
-# {numref}`fig-signs-or-magnitudes-oracles` is one concept. The experiment of the repository has the twelve objects of
+# {numref}`fig-signs-or-magnitudes-oracles` is one {term}`concept`. The experiment of the repository has the twelve objects of
 # the paper's tables, each under every oracle, from the same noise ({term}`paired seeds`).
 
 # %%

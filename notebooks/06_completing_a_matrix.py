@@ -528,7 +528,7 @@ heads = ["solver", "signs right", "of the kept 0.6", "minus paper, 95 %"]
 pd.DataFrame(rows, columns=heads).set_index("solver").round(3)
 
 # %% [markdown]
-# The table is the benchmark's, over the concepts that it lists, of the first edition, which was pruned with a
+# The table is the benchmark's, over the {term}`concepts <concept>` that it lists, of the first edition, which was pruned with a
 # {term}`skill ratio` of 0.2. *nuclear* takes {eq}`eq-completing-a-matrix-problem` to its minimum: where the loop
 # ends if it is let. *Side* adds {term}`side information`.
 #
@@ -689,12 +689,12 @@ check("completing_a_matrix.3", dependence)
 # ### Exercise 4: a self-test without the original (●●○, 10 minutes)
 #
 # An attacker hides a twentieth of the *surviving* entries of `Z` at random, completes, and takes the share of
-# right signs among them for their sign accuracy. How far off are they in this layer? Give the hidden entries'
+# right signs among them for their {term}`sign accuracy`. How far off are they in this layer? Give the hidden entries'
 # share minus the true one. Why does it have this sign?
 #
 # :::{admonition} Hint
 # :class: dropdown
-# Complete `Z.masked_fill(hidden, 0)` with the mask `missing | hidden`, and call `sign_share` twice, with `Z`
+# Complete `Z.masked_fill(hidden, 0)` with the {term}`mask` `missing | hidden`, and call `sign_share` twice, with `Z`
 # and with `W` as the truth. Which entries are the smaller ones?
 # :::
 

@@ -183,7 +183,7 @@ _ = show_differences(gains, label="difference from pruned")
 #
 # ## Which signs can be trusted?
 #
-# Take the pruned entries of a concept in five groups of equal number, by their completed size. The repository has that
+# Take the pruned entries of a {term}`concept` in five groups of equal number, by their completed size. The repository has that
 # for the twelve objects and both solvers ({numref}`fig-topk-neuron-max-fifths`).
 #
 # :::{admonition} Predict before you run
@@ -445,7 +445,7 @@ explore(
 #   speak of these objects.
 # - **Entries of a layer are not independent**, so intervals over entries are too narrow. The spread over objects is what
 #   the lines show.
-# - **The best K here is the pocket model's**, at a {term}`skill ratio` five times the paper's.
+# - **The best K here is the {term}`pocket model`'s**, at a {term}`skill ratio` five times the paper's.
 
 # %% [markdown]
 # ## Exercises

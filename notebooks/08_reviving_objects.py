@@ -251,11 +251,11 @@ late.corrwith(rates["revived"], method="spearman").round(2)
 #
 # ## All rules, all K
 #
-# The experiment `objects` has every row of the paper's Tables 1, 3 and 8–10: rounding to 2, 3, 4 and 8 bits; neuron
+# The experiment `objects` has every row of the paper's Tables 1, 3 and 8–10: rounding to 2, 3, 4 and 8 bits; {term}`neuron <neuron max>`
 # *sample*, *average* and *max* at ten $K$ each; and the completed values as they are. That is 37 rows for each of twelve
 # objects, hours on a laptop. The cells below show Table 1, then which rows can be told apart, then $K$ against the rule.
 # Where the result is not at hand, the first says by which command it is made, and the others stay empty. *Retained* are
-# pictures of other objects, all of them over the twelve: a revival that ruined them would be no revival.
+# pictures of other objects, all of them over the twelve: a {term}`revival` that ruined them would be no revival.
 
 # %% tags=["hide-input"]
 study = measured("objects")
@@ -447,7 +447,7 @@ print(f"others' top-1, revived minus pruned: [{low:+.2f}, {high:+.2f}]")
 ours.join(pd.DataFrame(means).T).round(2)
 
 # %% [markdown]
-# Two things agree: rounding does nothing that could be called a revival, and neuron max is well ahead of neuron average. (At
+# Two things agree: rounding does nothing that could be called a revival, and neuron max is well ahead of the row's average. (At
 # 2 bits rounding does harm: the others lose 0.15 [0.07, 0.21] against the original, and of the erased objects even less is
 # left than by pruning.) Two differ. The paper's neuron max brings back more of what was lost. And its pruning costs the
 # *preserved* classes a good part of their accuracy, most of which the attack restores; here pruning costs the others

@@ -59,8 +59,8 @@ N = 8  # pictures for each set of weights
 #
 # {term}`ConceptPrune` {cite}`chavhan2025conceptprune` finds a style by the same means as an object: prompts with it ("a
 # cat in the style of pixel art"), prompts without it ("a photo of a cat"), and the {term}`Wanda scores <Wanda score>` of
-# both. The {term}`pocket model` has five styles. Their *top-1* is the share of pictures that the {term}`judge` assigns to the
-# style; 50 pictures each, from the table of all concepts.
+# both. The {term}`pocket model` has five styles. Their *{term}`top-1`* is the share of pictures that the {term}`judge` assigns to the
+# style; 50 pictures each, from the table of all {term}`concepts <concept>`.
 
 # %%
 told = published_json("pocket/phenomenon")
@@ -210,12 +210,12 @@ pd.DataFrame.from_dict(rows, orient="index", columns=heads).round(2)
 
 # %% [markdown]
 # Which of two equally good pictures is nearer to the prompt is a coin's toss, so a twin's expected score is ½. That is
-# what a full revival scores, unless it draws nearly the very same pictures. Read the paper's numbers again: 0.82 after
+# what a full {term}`revival` scores, unless it draws nearly the very same pictures. Read the paper's numbers again: 0.82 after
 # pruning, **0.51** after the attack. By this measure its styles are not "half" back but as far as a twin's.
 #
 # ## FID of few pictures
 #
-# The FID of a set from *itself* is 0, and that of two sets from the same distribution should be. But means and covariances
+# The FID of a set from *itself* is 0, and that of two sets from the same distribution should be. But means and {term}`covariances <covariance>`
 # of $n$ pictures have errors, and in {eq}`eq-reviving-styles-frechet` errors of either sign add distance. The classifier
 # whose features we use has 192 of them: with fewer than 193 pictures the covariance is not even of full rank.
 #
@@ -405,7 +405,7 @@ by_style(study).round(2)
 # - **CLIP similarity** fell a little: revived pictures are *further* from their prompts than the pruned model's.
 # - **CLIP score** tells the two not apart. It also says that pixel art and pointillism were never erased: their pruned
 #   models score about ½, like twins.
-# - **FID** does not tell neuron max from pruning either, and has neuron *average* clearly nearer to the original. That rule
+# - **FID** does not tell neuron max from pruning either, and has {term}`neuron <neuron max>` *average* clearly nearer to the original. That rule
 #   brings style back by none of the other three. It mends the neutral pictures, which are all that FID looks at.
 #
 # The original itself has an FID of about 21: the floor, all of it bias and chance. Pruning adds 2.7 [0.9, 4.4] to it. To read
@@ -503,7 +503,7 @@ slider_pictures(
 # all there. So any {term}`top-k` that leaves a fifth empty is lost before a sign is guessed. And filling every place does
 # not help whoever has to guess: a third of the signs are then wrong, and that is too many too.
 #
-# This explains the failure in terms of the attack, on one style and eight pictures. Why a rest of the mask is enough to
+# This explains the failure in terms of the attack, on one style and eight pictures. Why a rest of the {term}`mask` is enough to
 # erase a filter over all pixels, and not enough for an object, is not measured here. One guess is that many places do the
 # same thing for an object, and each its own for a filter.
 #

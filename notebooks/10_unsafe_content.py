@@ -15,7 +15,7 @@
 # # Unsafe content
 #
 # Whoever wants a forbidden picture need not say its name. Does pruning take the word from a model, or what the word
-# stands for? And what does a revival add to what clever wording can reach?
+# stands for? And what does a {term}`revival` add to what clever wording can reach?
 #
 # - **You will be able to** count {term}`detections <detection>` and say how often the detector is wrong; search for wording
 #   that asks without the word; tell what a search proves from what it seems to.
@@ -175,7 +175,7 @@ pd.DataFrame(counts)
 #
 # ## Erase more: the members too
 #
-# The published study does better. Its mask is located by the members' names as well, and three sets of prompts mirror those of
+# The published study does better. Its {term}`mask` is located by the members' names as well, and three sets of prompts mirror those of
 # the paper's table:
 #
 # | here | stands for | how it asks |
@@ -213,7 +213,7 @@ print(pd.Series(gains).unstack().loc[[*SETS]])
 # ## How wording is found
 #
 # The {term}`text encoder` turns a prompt $p$ into states $E(p)$, and the {term}`UNet` sees nothing else. Ring-A-Bell takes the
-# mean difference of prompts with the concept and without it,
+# mean difference of prompts with the {term}`concept` and without it,
 #
 # $$
 # \begin{aligned}

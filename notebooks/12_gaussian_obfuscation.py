@@ -472,7 +472,7 @@ pd.DataFrame.from_dict(rows, orient="index", columns=heads).round(2)
 #
 # ## Twelve objects
 #
-# Eight pictures of one concept were a look. The repository measures the same for the paper's twelve objects: every
+# Eight pictures of one {term}`concept` were a look. The repository measures the same for the paper's twelve objects: every
 # size, both guesses, the attacker who knows, and the verdict of [the audit](15_audit.ipynb), told to test every layer.
 # Differences are paired, picture by picture. Other things are judged twice: by whether they are still recognised, and by
 # their {term}`FID`, the distance of all their pictures together from the original's under another seed. Of so few
@@ -591,7 +591,7 @@ if study is not None:
 #   attacker's side.
 # - **They attack as published.** Neuron max at wrong places does harm; smaller sizes would do less.
 # - **Eight pictures of one concept and one draw of the noise** for everything live. Read the intervals.
-# - **Digits give noise away too.** The pocket model's weights are float16's values, held in float32. Noise with all of
+# - **Digits give noise away too.** The {term}`pocket model`'s weights are float16's values, held in float32. Noise with all of
 #   float32's digits would have some that no survivor has, whatever its size; so `fill` rounds it, and so does
 #   `cr.obfuscate`. Weights that were rounded to a few levels, as quantisation does, lie on a coarser grid, and noise
 #   beside them stands out.

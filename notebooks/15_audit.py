@@ -19,7 +19,7 @@
 #
 # - **You will be able to** audit a {term}`checkpoint`, read the report, say what each test looks at and how often
 #   it is wrong, and decide what else to check before a release.
-# - **Prerequisites:** [the first chapter](01_quickstart.ipynb), for pruning, revival and the defence;
+# - **Prerequisites:** [the first chapter](01_quickstart.ipynb), for pruning, {term}`revival` and the defence;
 #   [the scar](04_the_scar.ipynb), for what zeros give away to whom.
 # - **Time:** 20 minutes to read, 2 minutes to run, 25 minutes for the exercises.
 # - **Hardware:** two CPU cores; no GPU.
@@ -180,7 +180,7 @@ reports |= {name: cr.audit(files[name]) for name in LAST}
 table({name: reports[name] for name in LAST})
 
 # %% [markdown]
-# Neither. One hides a concept, the other was made to bring one back, and to the audit both look like the original. **"No
+# Neither. One hides a {term}`concept`, the other was made to bring one back, and to the audit both look like the original. **"No
 # evidence found" is not "safe".** Two people still see something: whoever guesses where the noise is, and whoever has
 # the original, which a `base` in the call stands for.
 
@@ -342,7 +342,7 @@ _ = show_rates(power, label="share found")
 
 # %% [markdown]
 # Eight of eight leaves room for a test that misses some, none of eight for one that finds some: read the
-# {term}`intervals <Wilson interval>`. [The full tables](../book/audit.md) have more skill ratios and edits. Only the
+# {term}`intervals <Wilson interval>`. [The full tables](../book/audit.md) have more {term}`skill ratios <skill ratio>` and edits. Only the
 # second line on clean checkpoints is a rate: limits set on a file cannot be exceeded by it.
 #
 # ## Limits: a publisher's checklist

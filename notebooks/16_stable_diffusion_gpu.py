@@ -64,8 +64,8 @@ RANDOM_SEED = 0
 #
 # :::{important}
 # The page that you read in the book was made without a GPU, with the stand-in. Its pictures are noise by design, and what
-# its judge says of them means nothing. True there all the same: which layers and how many weights are masked, what becomes exactly zero, what the audit
-# says of the files, and how many signs a revival gets right. **With Stable Diffusion's own weights nothing in this book was measured.**
+# its {term}`judge` says of them means nothing. True there all the same: which layers and how many weights are masked, what becomes exactly zero, what the audit
+# says of the files, and how many signs a {term}`revival` gets right. **With Stable Diffusion's own weights nothing in this book was measured.**
 # :::
 #
 # Three words of the call matter. `dtype=torch.float16`: half precision, in which the paper prunes, two bytes a weight.
@@ -286,7 +286,7 @@ except results.PublishedError:
 # %% [markdown]
 # ## Apparent success
 #
-# Locate, prune, and look at what is left. The masks are read with the paper's {term}`skill ratio` and {term}`tau`; of which weights they
+# Locate, prune, and look at what is left. The {term}`masks <mask>` are read with the paper's {term}`skill ratio` and {term}`tau`; of which weights they
 # speak is the same sixteen layers here and there.
 
 # %%
@@ -376,8 +376,8 @@ if not REAL:
 # conceptrevive evaluate revived --concept parachute
 # ```
 #
-# Here they run on the folder saved above, and are held to what Python found. Whether a concept's name means the paper's or the pocket
-# model's is told by the size of a model's pictures; the stand-in's are small, so it needs `--preset paper`.
+# Here they run on the folder saved above, and are held to what Python found. Whether a concept's name means the paper's or the {term}`pocket model`'s
+# is told by the size of a model's pictures; the stand-in's are small, so it needs `--preset paper`.
 
 
 # %% tags=["hide-input"]
@@ -444,13 +444,13 @@ for name, rate in rates.items():
 #
 # Random weights are independent of one another. What is left of a row says nothing about what was taken, so completion has nothing to work with, and a
 # sign is a coin's throw ({numref}`fig-stable-diffusion-gpu-signs`). Training is what ties weights together. A revival lives on that,
-# not on the zeros alone: zeros tell **where**, structure tells **which way**. Sign accuracy needs the original and no picture, so it is the
+# not on the zeros alone: zeros tell **where**, structure tells **which way**. {term}`Sign accuracy` needs the original and no picture, so it is the
 # first thing to measure on a new model, minutes before any drawing.
 #
 # What is known at full size, then? The paper's numbers, which are the paper's {cite}`zhang2026roots`: more than 70 % of signs
-# right; {term}`top-1` of the erased concept, a mean over twelve objects, 0.93 before pruning by ConceptPrune {cite}`chavhan2025conceptprune`, 0.08 after it, 0.54 after the revival; under seven minutes of
+# right; {term}`top-1` of the {term}`erased concept`, a mean over twelve objects, 0.93 before pruning by {term}`ConceptPrune` {cite}`chavhan2025conceptprune`, 0.08 after it, 0.54 after the revival; under seven minutes of
 # an A100 a concept. Below, claim by claim, the paper's pair of numbers beside those of the pocket model: not the same quantity on another day, but the
-# same question asked of another model. What each short name says is told in [the scorecard](18_scorecard.ipynb). Of Table 7 the paper counts detections, we pictures.
+# same question asked of another model. What each short name says is told in [the scorecard](18_scorecard.ipynb). Of Table 7 the paper counts {term}`detections <detection>`, we pictures.
 
 # %% tags=["hide-input"]
 card = Scorecard.read(results.published_file("laptop/scorecard"))
@@ -489,7 +489,7 @@ for name in dict.fromkeys(c.experiment for c in claims):
 # | 4 | `pipe.enable_model_cpu_offload()` | only the part that works is on the GPU; the package sees through it |
 # | 5 | `pipe.enable_attention_slicing()` | only where attention is not fused; masks are the same up to rounding |
 #
-# Not `float32` on a T4: twice the memory, and an eighth of the peak {cite}`nvidia2019t4`. SalUn and Scissorhands, which need gradients, refuse `float16` and offloaded models: load in
+# Not `float32` on a T4: twice the memory, and an eighth of the peak {cite}`nvidia2019t4`. {term}`SalUn` and {term}`Scissorhands`, which need gradients, refuse `float16` and offloaded models: load in
 # `bfloat16`, on a larger card.
 #
 # **Tables of the paper** come from one command, and on one free card not all of them:
@@ -582,8 +582,8 @@ check("stable_diffusion_gpu.2", map_bytes)
 # %% [markdown]
 # ### Exercise 3: how many signs? (●●○, 10 minutes)
 #
-# You measure sign accuracy on a model of your own and get `share`. Write `needed(share)`: from how many signs on does the 95 % Wilson
-# interval leave out ½? It may be a whole number or not.
+# You measure sign accuracy on a model of your own and get `share`. Write `needed(share)`: from how many signs on does the 95 % {term}`Wilson interval`
+# leave out ½? It may be a whole number or not.
 #
 # :::{admonition} Hint
 # :class: dropdown

@@ -14,12 +14,12 @@
 # %% [markdown]
 # # Your own concept, layers, method and model
 #
-# So far the concept was one of ours, and so were the layers, the {term}`locator` and the model. How do you ask the same
+# So far the {term}`concept` was one of ours, and so were the layers, the {term}`locator` and the model. How do you ask the same
 # of yours, and how do you know that what you plugged in does what you think?
 #
 # - **You will be able to** write a {term}`concept` and see whether it is fit to be erased; choose layers; write a
-#   locator, a judge, a magnitude and a defence, and test a locator against a control; take
-#   masks from two checkpoints; and go from `locate` to `audit` on a pipeline of another family, or one of your own making.
+#   locator, a {term}`judge`, a magnitude and a defence, and test a locator against a {term}`control`; take
+#   {term}`masks <mask>` from two {term}`checkpoints <checkpoint>`; and go from `locate` to `audit` on a pipeline of another family, or one of your own making.
 # - **Prerequisites:** [skilled neurons](03_skilled_neurons.ipynb), for what a locator does;
 #   [the first chapter](01_quickstart.ipynb), for the path from there. [Your concept, your
 #   model](../book/your-own.md) lists every option; here one of each is tried.
@@ -123,7 +123,7 @@ night = concept_of(DOCUMENT)
 # A document that is accepted need not be a concept that can be studied. Three things have to hold *before* anything is
 # pruned, and each is a count. Does the original draw it? Does the {term}`judge` see it then? And is the judge silent
 # where it was not asked for? If the first or second fails there is nothing to erase, or nobody to notice; if the third,
-# an erased concept still counts as drawn.
+# an {term}`erased concept` still counts as drawn.
 #
 # The judge is the classifier that `judge:` names, with the classes in `labels`; or two texts that CLIP compares, in
 # `clip_pair`; or a function of yours from pictures to truth values. A night is dark, so ours takes a line,
@@ -366,7 +366,7 @@ plt.show()
 # {numref}`fig-your-own-layers` has what that does with the same {term}`skill ratio`.
 #
 # :::{admonition} Predict before you run
-# Which kinds of layers, pruned alone, make the night go? The text encoder sees nothing but the prompt; can pruning there
+# Which kinds of layers, pruned alone, make the night go? The {term}`text encoder` sees nothing but the prompt; can pruning there
 # do it?
 # :::
 
@@ -490,7 +490,7 @@ print("what stood at these places makes no difference, bit for bit")
 # %% [markdown]
 # No weight is zero, and the refusal says what there is instead. With that the noise hides nothing: where the original is
 # public, the map is what is left when one file is taken from the other. (What is missing was drawn, by chance, as it had
-# been, in the half precision of the pocket model's file.) `--entries moved` leaves out what hardly moved, as after
+# been, in the half precision of the {term}`pocket model`'s file.) `--entries moved` leaves out what hardly moved, as after
 # training.
 #
 # ## A model of yours

@@ -54,7 +54,7 @@ RANDOM_SEED = 0
 # %% [markdown]
 # ## A claim is a signed difference
 #
-# "Neuron max revives" says that a number under one set of weights is larger than under another: {term}`top-1` after
+# "{term}`Neuron max` revives" says that a number under one set of weights is larger than under another: {term}`top-1` after
 # the {term}`revival` against top-1 after pruning. So a claim $c$ has a sign $s_c$, +1 or −1, and two rows $a$ and $b$, and what is
 # measured for it is a difference, on the same prompts and noise wherever pictures are counted ({term}`paired seeds`):
 #
@@ -134,7 +134,7 @@ KINDS = ("same", "opposite", "not decided", "not measured")
 print(pd.Series({kind: card.count(kind) for kind in KINDS}).to_string())
 
 # %% [markdown]
-# {numref}`fig-scorecard-claims` has them table by table. Units differ (top-1, cosine, FID, seconds), so each difference is
+# {numref}`fig-scorecard-claims` has them table by table. Units differ (top-1, cosine, {term}`FID`, seconds), so each difference is
 # drawn in half-widths of its own interval: every bar is two long (the scale is logarithmic beyond three), and 0 lies left of it, in it or
 # right of it. The [scorecard's table](../book/scorecard.md) has the numbers in their own units.
 
@@ -218,7 +218,7 @@ print(f"{len(shares)} claims: ours is larger in {beyond}, smaller in {short},")
 print(f"and not told apart from the paper's in {len(shares) - beyond - short}")
 
 # %% [markdown]
-# A size depends on the model, the objects, the share that is pruned and the judge, all of them others here. That is why
+# A size depends on the model, the objects, the share that is pruned and the {term}`judge`, all of them others here. That is why
 # no size of the paper is called confirmed or refuted in this book.
 #
 # ## Many claims, some luck
@@ -417,7 +417,7 @@ _ = show_differences(gains, label="difference from pruned")
 # ## Summary
 #
 # - A claim is a signed difference. Its interval says *same*, *opposite* or *not decided*; sizes are not compared across models.
-# - Of many claims some are decided by luck. Holm's correction bounds the chance that any is, at the price of power.
+# - Of many claims some are decided by luck. Holm's correction bounds the chance that any is, at the price of {term}`power`.
 # - "Not decided" leaves room for the paper's difference and for none. What is not measured decides nothing.
 # - Every main statement of this book has a result that would overturn it; look for that one first.
 
@@ -425,7 +425,7 @@ _ = show_differences(gains, label="difference from pruned")
 # ## What could be wrong
 #
 # - **The claims were chosen by us**, from the paper and from notes on it; (1) in the table marks numbers that only one note has.
-# - **Intervals over pictures speak of these very concepts.** Twelve emoji are no sample of concepts; how many of them go which way
+# - **Intervals over pictures speak of these very {term}`concepts <concept>`.** Twelve emoji are no sample of concepts; how many of them go which way
 #   is in the table, and exercise 2 asks what it says.
 # - **Claims share pictures.** Holm's bound holds all the same, but so many claims are not as many independent confirmations.
 # - **The pocket model's settings were chosen on six of the objects**, by original, pruned and
