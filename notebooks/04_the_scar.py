@@ -306,7 +306,7 @@ print("the largest index of all:", max(max(s.values()) for s in naive.values()))
 # But the activations are there. They belong to *columns*, and what feeds a layer was not pruned in that layer. Only
 # sizes are missing, and the attacker can make some up: by reviving first. {numref}`fig-the-scar-named` has the result.
 
-# %% mystnb={"figure": {"name": "fig-the-scar-named", "caption": "Jaccard index of the zeros of each pruned model (rows) and the masks that the attacker locates for each candidate (columns) after filling the zeros in. The largest of each row is outlined."}, "image": {"alt": "A table of six rows and six columns in shades of blue, with numbers from about 0.3 to 0.55. In every row the outlined cell is the one on the diagonal."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-the-scar-named", "caption": "Jaccard index of the zeros of each pruned model (rows) and the masks that the attacker locates for each candidate (columns) after filling the zeros in. The largest of each row is outlined."}, "image": {"alt": "A table of six rows and six columns in shades of blue, with numbers from about 0.3 to 0.55. In every row the outlined cell is the one on the diagonal."}}
 scores = {}
 for name in NAMES:
     filled = cr.revive(pruned[name], top_k=1.0)

@@ -256,7 +256,7 @@ plt.show()
 # table of fifths alone one can read off $K$. Beside it stands the correlation measured on the weights.
 
 
-# %% mystnb={"figure": {"name": "fig-topk-neuron-max-tradeoff", "caption": "Correlation of the revived with the original pruned weights against K, with neuron max. Dots: predicted from the published fifths of the twelve objects. Line: measured live for the candle, mean over layers. The dashed line is the paper's K."}, "image": {"alt": "Two flat hills over K from 0.1 to 1. The predicted one has its top at 0.6, the measured one between 0.4 and 0.5."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-topk-neuron-max-tradeoff", "caption": "Correlation of the revived with the original pruned weights against K, with neuron max. Dots: predicted from the published fifths of the twelve objects. Line: measured live for the candle, mean over layers. The dashed line is the paper's K."}, "image": {"alt": "Two flat hills over K from 0.1 to 1. The predicted one has its top at 0.6, the measured one between 0.4 and 0.5."}}
 def measured(original, completions, masks, k):
     revived = revived_by(completions, k, "max", RANDOM_SEED)
     return compared(original, revived, masks)["correlation"].mean()

@@ -321,7 +321,7 @@ explore(
 # larger than a **limit**: one and a half times the largest on clean checkpoints of ten origins. Ten other origins
 # tell how often a clean file is accused all the same. {numref}`fig-audit-power` has the other side, the {term}`power`.
 
-# %% mystnb={"figure": {"name": "fig-audit-power", "caption": "Share of pocket models with the named edit in which the named test finds it, at a skill ratio of 0.02, with 95 % Wilson intervals; eight concepts each. Max is neuron max, sample draws magnitudes, 0.6 is the share of signs kept; noise is in units of sigma_U."}, "image": {"alt": "Six rows with a dot and an interval: zeros of pruned models, repeats after revival by neuron max and noise of 0.01 are found in all eight; repeats after revival with drawn magnitudes, and noise of 0.05 and of 0.25, in none. The intervals are a third wide."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-audit-power", "caption": "Share of pocket models with the named edit in which the named test finds it, at a skill ratio of 0.02, with 95 % Wilson intervals; eight concepts each. Max is neuron max, sample draws magnitudes, 0.6 is the share of signs kept; noise is in units of sigma_U."}, "image": {"alt": "Six rows with a dot and an interval: zeros of pruned models, repeats after revival by neuron max and noise of 0.01 are found in all eight; repeats after revival with drawn magnitudes, and noise of 0.05 and of 0.25, in none. The intervals are a third wide."}}
 rates = published_json("audit/rates")
 for half, what in (("set", "limits set on"), ("report", "reported on")):
     clean = rates["false_positives"][half]["checkpoints"]

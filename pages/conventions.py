@@ -35,6 +35,8 @@ TIME = re.compile(
 PREDICT = ":::{admonition} Predict before you run"
 #: At the start of a cell's last lines, these show a figure that moves.
 MOVING = ("slider_pictures(", "compare_pictures(", "explore(")
+#: Tags of cells whose code is folded.
+FOLDED = {"hide-input", "hide-cell"}
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,13 @@ def figures(chapter: Chapter) -> Iterator[str]:
         yield f"no figure that moves: use one of {', '.join(MOVING)}…)"
 
 
+def folded(chapter: Chapter) -> Iterator[str]:
+    """Whoever reads sees a figure, and its code only on demand."""
+    for cell in chapter.code:
+        if "plt." in cell.source and not FOLDED & {*cell.metadata.get("tags", [])}:
+            yield f"plotting code that is not folded: {cell.source[:60]!r}"
+
+
 def exercises(chapter: Chapter) -> Iterator[str]:
     """Three or more, each with a hint, a cell to answer in, a check and a folded solution."""
     text = chapter.prose
@@ -224,6 +233,7 @@ RULES: tuple[Callable[[Chapter], Iterator[str]], ...] = (
     seed,
     names,
     figures,
+    folded,
     exercises,
     teaching,
     references,

@@ -78,6 +78,7 @@ def without(*parts):
         ("names", lambda t: t.replace("tiled(pictures", "tiled(sheets"), "the global 'sheets'"),
         ("figures", without("{numref}`fig-quickstart-rates`"), "is not referred to"),
         ("figures", lambda t: t.replace("slider_pictures(", "shown("), "no figure that moves"),
+        ("folded", lambda t: t.replace("versions()", "plt.show()"), "code that is not folded"),
         ("exercises", lambda t: t.replace("Exercise 3:", "Exercise 4:"), "exercises [1, 2, 4]"),
         ("exercises", without(":class: dropdown"), "every exercise needs a hint"),
         ("exercises", lambda t: t.replace('"quickstart.2"', '"quickstart.9"'), "exercise 2 has no"),
