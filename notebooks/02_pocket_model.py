@@ -362,7 +362,7 @@ print(f"|GELU| below 0.1 at {closed:.0%} of gates and places")
 # Pictures cannot be compared with a right answer, so a {term}`judge` looks at them: a classifier,
 # a small ResNet {cite}`he2016resnet` trained on pictures that were painted, never drawn by the
 # model. The share of pictures for which its first answer is what was asked for is {term}`top-1`,
-# given with its {term}`Wilson interval`. {numref}`fig-pocket-model-quality` has what was published
+# given with its {term}`Wilson interval` {cite}`wilson1927interval`. {numref}`fig-pocket-model-quality` has what was published
 # with the weights.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pocket-model-quality", "caption": "Top-1 of the model's pictures and, below, of painted pictures that the judge was not trained on. Bars are 95 % Wilson intervals."}, "image": {"alt": "A dot with a bar in each row. All rows lie close to one except styles' objects, and the two objects drawn worst, bicycle and, far lower, spider web."}}

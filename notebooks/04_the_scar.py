@@ -179,7 +179,7 @@ compare_pictures(
 )
 
 # %% [markdown]
-# The zeros of {numref}`fig-the-scar-curtain` stand in streaks. {term}`ConceptPrune` takes the same share of
+# The zeros of {numref}`fig-the-scar-curtain` stand in streaks. {term}`ConceptPrune` {cite}`chavhan2025conceptprune` takes the same share of
 # every row, the {term}`skill ratio` $k$, from the columns that the concept excites. Where the streaks run
 # depends on the concept ({numref}`fig-the-scar-ratio`), and that they are there tells unlearning from
 # compression, which prunes by size and has no favourite columns ({numref}`fig-the-scar-lines`).
@@ -300,7 +300,7 @@ print("the largest index of all:", max(max(s.values()) for s in naive.values()))
 # %% [markdown]
 # ## The probe, and a way around it
 #
-# Nothing, and not by accident. A {term}`Wanda score` is the size of a weight times an activation, and the size of a
+# Nothing, and not by accident. A {term}`Wanda score` {cite}`sun2024wanda` is the size of a weight times an activation, and the size of a
 # pruned weight is 0: no candidate's mask can hold a single pruned position. Taken so, the map names nothing.
 #
 # But the activations are there. They belong to *columns*, and what feeds a layer was not pruned in that layer. Only

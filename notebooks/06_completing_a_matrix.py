@@ -439,7 +439,7 @@ stages.set_index("weight decay").rename(index=lambda d: f"{d:.2f}")
 #
 # ## Pruned is not missing at random
 #
-# So far a hole was an accident. It is none: {term}`ConceptPrune` took *large* weights, so that an entry is
+# So far a hole was an accident. It is none: {term}`ConceptPrune` {cite}`chavhan2025conceptprune` took *large* weights, so that an entry is
 # missing tells something about it. In statistics this is "not missing at random" {cite}`rubin1976missing`.
 # Compare with as many holes per row at random places. *Slope* is how much of the truth is in the estimate, by
 # least squares: whoever is unsure guesses small, so even a good one stays below 1.

@@ -331,7 +331,7 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# {term}`ConceptPrune` took large weights, so the average of what is left is too small twice over: pruned weights were
+# {term}`ConceptPrune` {cite}`chavhan2025conceptprune` took large weights, so the average of what is left is too small twice over: pruned weights were
 # about twice as large ({numref}`fig-topk-neuron-max-sizes`), and with four signs in ten left out and some of the others
 # wrong, each kept sign has to stand in for more than itself. Neuron max overshoots a single weight by about two, and so
 # comes nearer to the whole dose. It pays with noise, and squared error counts the noise.

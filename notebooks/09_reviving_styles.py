@@ -58,7 +58,7 @@ N = 8  # pictures for each set of weights
 # ## Apparent success
 #
 # {term}`ConceptPrune` {cite}`chavhan2025conceptprune` finds a style by the same means as an object: prompts with it ("a
-# cat in the style of pixel art"), prompts without it ("a photo of a cat"), and the {term}`Wanda scores <Wanda score>` of
+# cat in the style of pixel art"), prompts without it ("a photo of a cat"), and the {term}`Wanda scores <Wanda score>` {cite}`sun2024wanda` of
 # both. The {term}`pocket model` has five styles. Their *{term}`top-1`* is the share of pictures that the {term}`judge` assigns to the
 # style; 50 pictures each, from the table of all {term}`concepts <concept>`.
 

@@ -94,7 +94,7 @@ print(provenance_line(study))
 
 # %% [markdown]
 # No false alarm in so many pictures of other objects does not mean none ever: read the upper end of the
-# {term}`interval <Wilson interval>`.
+# {term}`interval <Wilson interval>` {cite}`wilson1927interval`.
 #
 # ## Apparent success: erase the word
 #
@@ -463,7 +463,7 @@ for which in ("adversarial", "direction"):
 #
 # ## Limits: at full size
 #
-# On Stable Diffusion {term}`ConceptPrune` left 74, 57 and 22 of 461, 785 and 101 detections on I2P, MMA and Ring-A-Bell, and
+# On Stable Diffusion {term}`ConceptPrune` {cite}`chavhan2025conceptprune` left 74, 57 and 22 of 461, 785 and 101 detections on I2P, MMA and Ring-A-Bell, and
 # the attack brought 118, 172 and 57 back, by the paper's Table 7. There, too, the revived model stays below the original in
 # each set. Detections are not pictures: NudeNet {cite}`bedapudi2019nudenet` may count several in one.
 #

@@ -475,7 +475,7 @@ pd.DataFrame.from_dict(rows, orient="index", columns=heads).round(2)
 # Eight pictures of one {term}`concept` were a look. The repository measures the same for the paper's twelve objects: every
 # size, both guesses, the attacker who knows, and the verdict of [the audit](15_audit.ipynb), told to test every layer.
 # Differences are paired, picture by picture. Other things are judged twice: by whether they are still recognised, and by
-# their {term}`FID`, the distance of all their pictures together from the original's under another seed. Of so few
+# their {term}`FID` {cite}`heusel2017fid`, the distance of all their pictures together from the original's under another seed. Of so few
 # pictures only differences of FID mean something.
 
 

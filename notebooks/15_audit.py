@@ -130,7 +130,7 @@ for line in text.splitlines():
 
 # %% [markdown]
 # Read it from the top: what was found, in how many tensors, how large, how improbable by chance; then what **could not
-# be told**. That the zeros crowd into columns is how {term}`Wanda scores <Wanda score>` choose them, and that small
+# be told**. That the zeros crowd into columns is how {term}`Wanda scores <Wanda score>` {cite}`sun2024wanda` choose them, and that small
 # weights are still there speaks against compression. {numref}`fig-audit-report` has the report's two main pictures of one
 # layer. The right one answers "could it be revived?" without the original: the audit hides surviving weights that lie
 # like the pruned ones, lets {term}`matrix completion` guess them, and counts the signs it gets right.
@@ -342,7 +342,7 @@ _ = show_rates(power, label="share found")
 
 # %% [markdown]
 # Eight of eight leaves room for a test that misses some, none of eight for one that finds some: read the
-# {term}`intervals <Wilson interval>`. [The full tables](../book/audit.md) have more {term}`skill ratios <skill ratio>` and edits. Only the
+# {term}`intervals <Wilson interval>` {cite}`wilson1927interval`. [The full tables](../book/audit.md) have more {term}`skill ratios <skill ratio>` and edits. Only the
 # second line on clean checkpoints is a rate: limits set on a file cannot be exceeded by it.
 #
 # ## Limits: a publisher's checklist

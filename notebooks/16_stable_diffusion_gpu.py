@@ -489,7 +489,7 @@ for name in dict.fromkeys(c.experiment for c in claims):
 # | 4 | `pipe.enable_model_cpu_offload()` | only the part that works is on the GPU; the package sees through it |
 # | 5 | `pipe.enable_attention_slicing()` | only where attention is not fused; masks are the same up to rounding |
 #
-# Not `float32` on a T4: twice the memory, and an eighth of the peak {cite}`nvidia2019t4`. {term}`SalUn` and {term}`Scissorhands`, which need gradients, refuse `float16` and offloaded models: load in
+# Not `float32` on a T4: twice the memory, and an eighth of the peak {cite}`nvidia2019t4`. {term}`SalUn` {cite}`fan2024salun` and {term}`Scissorhands` {cite}`wu2024scissorhands`, which need gradients, refuse `float16` and offloaded models: load in
 # `bfloat16`, on a larger card.
 #
 # **Tables of the paper** come from one command, and on one free card not all of them:

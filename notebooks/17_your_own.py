@@ -125,7 +125,7 @@ night = concept_of(DOCUMENT)
 # where it was not asked for? If the first or second fails there is nothing to erase, or nobody to notice; if the third,
 # an {term}`erased concept` still counts as drawn.
 #
-# The judge is the classifier that `judge:` names, with the classes in `labels`; or two texts that CLIP compares, in
+# The judge is the classifier that `judge:` names, with the classes in `labels`; or two texts that CLIP {cite}`radford2021clip` compares, in
 # `clip_pair`; or a function of yours from pictures to truth values. A night is dark, so ours takes a line,
 # `np.asarray(picture.convert("L")).mean() < 90` for each picture.
 
@@ -161,7 +161,7 @@ pd.DataFrame(rows).T
 # ## A locator of yours
 #
 # {term}`ConceptPrune <ConceptPrune>` {cite}`chavhan2025conceptprune` takes of each row the weights with the highest
-# {term}`Wanda scores <Wanda score>`, and then asks whether the column is louder for the target prompts than for the base
+# {term}`Wanda scores <Wanda score>` {cite}`sun2024wanda`, and then asks whether the column is louder for the target prompts than for the base
 # prompts. Why the second question? Here is a locator without it. Let $A_t[j]$ be the norm of column $j$ for the target
 # prompts at step $t$. A weight is taken if it is among its row's *loudest* at any of the first $\tau$ steps:
 #
@@ -495,7 +495,7 @@ print("what stood at these places makes no difference, bit for bit")
 #
 # ## A model of yours
 #
-# Another family of diffusers takes the same commands. PixArt-Σ has a transformer in place of the {term}`UNet` and T5 for
+# Another family of diffusers takes the same commands. PixArt-Σ {cite}`chen2024pixart` has a transformer in place of the {term}`UNet` and T5 {cite}`raffel2020t5` for
 # its text. Here is one of random weights, so small that it draws in a second; it lies in a folder as a download from the
 # hub would. Its pictures are noise, and nothing can be forgotten. What it shows is that every step fits.
 

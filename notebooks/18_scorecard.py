@@ -134,7 +134,7 @@ KINDS = ("same", "opposite", "not decided", "not measured")
 print(pd.Series({kind: card.count(kind) for kind in KINDS}).to_string())
 
 # %% [markdown]
-# {numref}`fig-scorecard-claims` has them table by table. Units differ (top-1, cosine, {term}`FID`, seconds), so each difference is
+# {numref}`fig-scorecard-claims` has them table by table. Units differ (top-1, cosine, {term}`FID` {cite}`heusel2017fid`, seconds), so each difference is
 # drawn in half-widths of its own interval: every bar is two long (the scale is logarithmic beyond three), and 0 lies left of it, in it or
 # right of it. The [scorecard's table](../book/scorecard.md) has the numbers in their own units.
 
@@ -362,7 +362,7 @@ print(f"{sum(map(len, missing.values()))} claims are not measured")
 # | E | Neuron max is the better size. | [sizes](07_topk_neuron_max.ipynb) | Average or sample revive as much, with the same signs. |
 # | F | The attack does not bring everything back. | [wording](10_unsafe_content.ipynb) | The revived model is not told apart from the original, over the objects and for found wording. |
 # | G | Without zeros the attack is weaker. | [noise](12_gaussian_obfuscation.ipynb) | An attacker who must guess positions revives as much as one who reads them. |
-# | H | It is not about one way of choosing weights. | [locators](11_other_locators.ipynb) | What SalUn or Scissorhands located, zeroed, does not come back. |
+# | H | It is not about one way of choosing weights. | [locators](11_other_locators.ipynb) | What SalUn {cite}`fan2024salun` or Scissorhands {cite}`wu2024scissorhands` located, zeroed, does not come back. |
 # | I | It holds at full size. | [a GPU](16_stable_diffusion_gpu.ipynb) | The same command on Stable Diffusion gives other signs. |
 
 # %% tags=["hide-input"]
