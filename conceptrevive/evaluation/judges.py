@@ -15,6 +15,7 @@ from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.files import ASSETS
+from conceptrevive.models.complete import expect_weights
 from conceptrevive.models.pipeline import cannot_load, hushed, parse_device
 
 
@@ -40,6 +41,8 @@ def _load(kind: str, source: str, device: torch.device) -> tuple[Any, Any]:
         raise ConceptReviveError(
             f"cannot load the judge {source!r}: {cannot_load(source, e)}"
         ) from e
+    if Path(source).is_dir():
+        expect_weights(model, Path(source))
     return model.eval().to(device), processor
 
 

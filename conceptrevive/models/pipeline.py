@@ -18,6 +18,7 @@ from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.files import ASSETS
 from conceptrevive.models.adapters.adapter import Adapter
 from conceptrevive.models.adapters.choosing import choose_adapter
+from conceptrevive.models.complete import expect_parts, expect_whole
 from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.replacing import denoiser_name, fuse_lora, load_denoiser
 from conceptrevive.models.single_files import is_single_file, load_single_file, refuse_idle
@@ -177,15 +178,15 @@ def load_pipeline(
         raise ConceptReviveError(
             f"cannot load a pipeline from {str(model)!r}: {cannot_load(source, e)}"
         ) from e
-    if lora is not None:
-        with hushed():
+    with hushed():  # on a processor diffusers warns of float16, which it computes in by now
+        if lora is not None:
             fuse_lora(pipe, lora)
+        loaded: TextToImage = pipe.to(place)
     if getattr(pipe, "safety_checker", None) is not None:
         pipe.safety_checker = None
     pipe.set_progress_bar_config(disable=True)
     if adapter is not None:
         choose_adapter(pipe, adapter)
-    loaded: TextToImage = pipe.to(place)
     return loaded
 
 
@@ -201,9 +202,8 @@ def _from_folder(
     import diffusers
 
     loader: Any = diffusers.DiffusionPipeline
-    extra: dict[str, Any] = {}
-    if _is_stable_diffusion_1(source):
-        extra = {"safety_checker": None, "requires_safety_checker": False}
+    unchecked = {"safety_checker": None, "requires_safety_checker": False}
+    extra: dict[str, Any] = unchecked if _is_stable_diffusion_1(source) else {}
     if Path(source).is_dir():
         folder, variant = Path(source), pipeline_variant(Path(source), variant) or None
     else:
@@ -217,9 +217,13 @@ def _from_folder(
         dtype = loading_dtype(stored_dtype(folder / parts, variant), place)
     if denoiser is not None:
         extra[parts] = load_denoiser(denoiser, folder, dtype, variant)
-    return loader.from_pretrained(
+    if parts:
+        expect_parts(folder, extra)
+    pipe = loader.from_pretrained(
         folder, torch_dtype=dtype, use_safetensors=True, variant=variant, **extra
     )
+    expect_whole(pipe, folder, extra, variant)
+    return pipe
 
 
 def cannot_load(source: str, error: Exception) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from conceptrevive.errors import ConceptReviveError, expect, one_line
+from conceptrevive.models.complete import expect_weights, index_of
 from conceptrevive.models.variants import pipeline_variant
 
 #: What pipelines call their denoiser.
@@ -21,12 +22,13 @@ LORA = "pytorch_lora_weights.safetensors"
 
 def denoiser_name(pipeline: Path) -> str:
     """What the pipeline in this folder calls its denoiser. Raises ConceptReviveError for none."""
-    parts = json.loads((pipeline / "model_index.json").read_text())
+    parts = index_of(pipeline)
     for name in DENOISERS:
         if name in parts:
             return name
     raise ConceptReviveError(
-        f"{pipeline} has neither a unet nor a transformer: leave --unet out, denoiser=… in Python"
+        f"{pipeline} has neither a unet nor a transformer: give the folder of a text-to-image "
+        "pipeline"
     )
 
 
@@ -46,7 +48,7 @@ def load_denoiser(
 
     expect(source, (str, os.PathLike), "denoiser", "give a folder, or a .safetensors file")
     path, name = Path(source), denoiser_name(pipeline)
-    kind = json.loads((pipeline / "model_index.json").read_text())[name][1]
+    kind = index_of(pipeline)[name][1]
     loader: Any = getattr(diffusers, kind)
     if path.is_file():
         return _from_weights(path, loader, pipeline / name, dtype)
@@ -63,9 +65,11 @@ def load_denoiser(
             "the same class"
         )
     chosen = pipeline_variant(folder.parent, variant) if folder != path else variant
-    return loader.from_pretrained(
+    net = loader.from_pretrained(
         folder, torch_dtype=dtype, use_safetensors=True, variant=chosen or None
     )
+    expect_weights(net, folder, chosen)
+    return net
 
 
 def _from_weights(path: Path, loader: Any, like: Path, dtype: torch.dtype) -> Any:

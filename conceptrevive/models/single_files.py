@@ -9,7 +9,14 @@ from typing import Any
 import torch
 
 from conceptrevive.errors import ConceptReviveError
+from conceptrevive.models.complete import finish, modules_of
 from conceptrevive.models.stored import file_dtype, loading_dtype, stored_tensors
+
+#: What to give that can be loaded.
+GIVE = (
+    "give a whole model in one file, and with config=…, on the command line --config, the folder "
+    "of a pipeline like it"
+)
 
 #: Whose names a denoiser's tensors have in the files of the original code.
 DENOISER = "model.diffusion_model."
@@ -76,30 +83,9 @@ def load_single_file(
         config=str(config),
         torch_dtype=dtype or loading_dtype(file_dtype([path]), place),
     )
-    for name, part in pipe.components.items():
-        if isinstance(part, torch.nn.Module):
-            _complete(part, name, path, config)
+    for name, part in modules_of(pipe).items():
+        finish(part, f"{path} lacks weights of its {name}, as {config} tells of it", GIVE)
     return pipe
-
-
-def _complete(part: torch.nn.Module, name: str, path: Path, config: str | os.PathLike[str]) -> None:
-    """Do for a component what diffusers leaves undone: some of T5 stay in training, with dropout,
-    and weights that a file holds once for two names are given one.
-
-    Raises ConceptReviveError for a weight that the file lacks.
-    """
-    part.eval()
-    tie: Any = getattr(part, "tie_weights", None)
-    if tie and any(p.is_meta for p in part.parameters()):
-        tie()
-    lacking = [n for n, p in part.named_parameters() if p.is_meta]
-    if lacking:
-        raise ConceptReviveError(
-            f"{path} lacks {len(lacking)} weights of its {name}, {lacking[0]} first, as a "
-            f"{type(part).__name__} like that of {config} has them: give a whole model in one "
-            "file, and with config=…, on the command line --config, the folder of a pipeline "
-            "like it"
-        )
 
 
 def _told_by(path: Path) -> str:
