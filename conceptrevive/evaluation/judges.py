@@ -15,7 +15,7 @@ from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.files import ASSETS
-from conceptrevive.models.complete import expect_weights
+from conceptrevive.models.lacking import expect_weights
 from conceptrevive.models.pipeline import cannot_load, hushed, parse_device
 
 

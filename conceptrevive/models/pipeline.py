@@ -18,7 +18,7 @@ from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.files import ASSETS
 from conceptrevive.models.adapters.adapter import Adapter
 from conceptrevive.models.adapters.choosing import choose_adapter
-from conceptrevive.models.complete import expect_parts, expect_whole
+from conceptrevive.models.lacking import expect_parts, expect_whole
 from conceptrevive.models.protocol import TextToImage
 from conceptrevive.models.replacing import denoiser_name, fuse_lora, load_denoiser
 from conceptrevive.models.single_files import is_single_file, load_single_file, refuse_idle

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from conceptrevive.errors import ConceptReviveError, expect, one_line
-from conceptrevive.models.complete import expect_weights, index_of
+from conceptrevive.models.lacking import expect_weights, index_of
 from conceptrevive.models.variants import pipeline_variant
 
 #: What pipelines call their denoiser.

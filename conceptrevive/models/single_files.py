@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models.complete import finish, modules_of
+from conceptrevive.models.lacking import finish, modules_of
 from conceptrevive.models.stored import file_dtype, loading_dtype, stored_tensors
 
 #: What to give that can be loaded.

@@ -86,7 +86,7 @@ def test_old_names_of_norms_are_no_lack(copied):
         }
         return {names[n]: w for n, w in weights.items()}
 
-    from conceptrevive.models.complete import _drawn, _Stored
+    from conceptrevive.models.lacking import _drawn, _Stored
 
     encoder = cr.load_pipeline(copied, device="cpu").text_encoder
     there = old(encoder.state_dict())
