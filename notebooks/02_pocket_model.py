@@ -227,27 +227,34 @@ print(f"the same latents at {len(theirs)} steps, the same pictures")
 
 # %% [markdown]
 # :::{admonition} Predict before you run
-# {numref}`fig-pocket-model-steps` has both prompts on their way. Left is what is there, $x_t$;
-# right is what the model has in mind, $\hat x_0$. Of the twelve steps, at which one can you first
-# tell the object on the right: the first, about the fourth, about the ninth?
+# {numref}`fig-pocket-model-steps` has both prompts on their way, and beside them, from the same noise, what is
+# left of each without its object: "a garden" and "a street". Of each pair the left picture is what is there, $x_t$; the
+# right one is what the model has in mind, $\hat x_0$. Of the twelve steps, at which one can you first tell from the
+# pictures in mind where the object is and where not: the first, about the fourth, about the ninth?
 # :::
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pocket-model-steps", "caption": "A cat in a garden (above) and a rocket in a street (below) on their way from noise. Left: the latent after this denoising step, decoded. Right: the clean picture that the model has in mind. Move the slider or press Play."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pocket-model-steps", "caption": "Denoising with the object and without it: a cat in a garden beside a garden (above), a rocket in a street beside a street (below), each pair of prompts from the same noise. Of each prompt the latent after this step, decoded, and right of it the clean picture that the model has in mind. Move the slider or press Play."}}
+WITHOUT = ["a garden", "a street"]
+beside = denoise(pipe, WITHOUT, SEEDS)
 sheets = []
-for there, clean in history:
-    now, mind = decode(pipe, there), decode(pipe, clean)
-    sheets.append(tiled([now[0], mind[0], now[1], mind[1]], columns=2, scale=2))
+for steps in zip(history, beside, strict=True):
+    four = [decode(pipe, latents) for step in steps for latents in step]
+    rows = zip(*four, strict=True)  # a row for each prompt
+    sheets.append(tiled([p for row in rows for p in row], 4, scale=2))
 
 slider_pictures(
     sheets,
     range(1, len(sheets) + 1),
-    "Four pictures: a cat in a garden above, a rocket in a street below, "
-    "each as the noisy latent and as the clean picture in mind",
+    "Two rows of four pictures: a cat in a garden and a garden above, a "
+    "rocket in a street and a street below, each as the noisy latent and as "
+    "the clean picture in mind",
 )
 
 # %% [markdown]
-# What is drawn, and where, can be told from the first steps; details follow. It is one reason to
-# look for a concept's weights in the first half of the steps only, as the next chapter does.
+# For these prompts what is drawn, and where, can be told from the first steps; details follow. It is one reason to
+# look for a concept's weights in the first half of the steps only, as the next chapter does. The scene is nearly the same
+# with the object and without it: what differs between two such prompts is due to the object. That, too, is how the next
+# chapter looks for a concept: it compares prompts with it and without it.
 #
 # ### Turn the guidance
 #

@@ -450,7 +450,7 @@ for name, rate in rates.items():
 # What is known at full size, then? The paper's numbers, which are the paper's {cite}`zhang2026roots`: more than 70 % of signs
 # right; {term}`top-1` of the {term}`erased concept`, a mean over twelve objects, 0.93 before pruning by {term}`ConceptPrune` {cite}`chavhan2025conceptprune`, 0.08 after it, 0.54 after the revival; under seven minutes of
 # an A100 a concept. Below, claim by claim, the paper's pair of numbers beside those of the pocket model: not the same quantity on another day, but the
-# same question asked of another model. What each short name says is told in [the scorecard](18_scorecard.ipynb). Of Table 7 the paper counts {term}`detections <detection>`, we pictures.
+# same question asked of another model. Where the interval of our difference holds 0, nothing is decided. What each short name says is told in [the scorecard](18_scorecard.ipynb). Of Table 7 the paper counts {term}`detections <detection>`, we pictures.
 
 # %% tags=["hide-input"]
 card = Scorecard.read(results.published_file("laptop/scorecard"))
