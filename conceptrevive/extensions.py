@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from inspect import Parameter, signature
@@ -118,6 +119,25 @@ def _imported(option: str, given: str, value: str) -> Any:
             f"{option} {given!r} is a {type(found).__name__}, not a function: name a function"
         )
     return found
+
+
+@contextmanager
+def of_others(kind: Kind, given: object) -> Iterator[None]:
+    """Within the block a function of somebody's own is called; an error of it is said to be its.
+
+    Raises ConceptReviveError for what it raises, but for too little memory.
+    """
+    try:
+        yield
+    except (ConceptReviveError, MemoryError):
+        raise
+    except Exception as e:
+        if type(e).__name__ == "OutOfMemoryError":  # torch's, which is not known here
+            raise
+        raise ConceptReviveError(
+            f"{OPTIONS[kind]} {called(given)!r} failed, {type(e).__name__}: {one_line(e)}: mend "
+            "it, and see that it takes what it is called with; CONCEPTREVIVE_DEBUG=1 shows where"
+        ) from e
 
 
 def taken(function: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,3 +84,21 @@ def test_one_name_of_two_packages_is_told(register):
 def test_what_cannot_be_had_is_told(given, message, here):
     with pytest.raises(ConceptReviveError, match=message):
         extensions.find("magnitudes", given, SHIPPED)
+
+
+def test_what_a_function_of_others_raises_is_said_to_be_its_own():
+    def mine(x):
+        raise KeyError("two\nlines")
+
+    for call in (lambda: mine(1), lambda: mine(1, 2)):
+        with pytest.raises(
+            ConceptReviveError,
+            match=r"^method 'mine' failed, (KeyError: 'two|TypeError: .*takes 1 positional).*: "
+            r"mend it, and see that it takes what it is called with; CONCEPTREVIVE_DEBUG=1",
+        ) as e:
+            with extensions.of_others("locators", mine):
+                call()
+        assert isinstance(e.value.__cause__, KeyError | TypeError)
+    for error in (ConceptReviveError, MemoryError):
+        with pytest.raises(error, match=r"^this$"), extensions.of_others("judges", "own:judge"):
+            raise error("this")

@@ -68,7 +68,9 @@ def dry_run_masks(checkpoint: Checkpoint, masks: MaskSet, partial: bool, as_json
     from conceptrevive.checkpoints.layers import find_layers
     from conceptrevive.checkpoints.selection import expect_whole, inventory
     from conceptrevive.models.selection import Selection
+    from conceptrevive.unlearning.fit import check_not_empty
 
+    check_not_empty(masks)
     places = find_layers(checkpoint, masks)
     if not partial:
         expect_whole(checkpoint, places, masks.layers, masks.left_out)

@@ -76,7 +76,10 @@ def read_document(path: str | os.PathLike[str], example: str) -> Document:
         loader = _Loader(path.read_bytes())
         root = loader.get_single_node()
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as e:
-        raise ConceptReviveError(f"cannot read a concept from {path}: {one_line(e)}") from e
+        raise ConceptReviveError(
+            f"cannot read a concept from {path}: {one_line(e)}: give a YAML file with keys such "
+            f"as {example}"
+        ) from e
     if not isinstance(root, yaml.MappingNode):
         raise ConceptReviveError(f"{path} holds no mapping: write keys such as {example}")
     for key, first in _repeated(root, set()):

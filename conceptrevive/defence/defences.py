@@ -12,7 +12,7 @@ from torch import Tensor
 from conceptrevive.defence.defaults import DEFENCE
 from conceptrevive.defence.obfuscation import obfuscate
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.extensions import called, check_settings, find, taken
+from conceptrevive.extensions import called, check_settings, find, of_others, taken
 from conceptrevive.models.weights import Weights
 from conceptrevive.unlearning.fit import check_fit, check_not_empty, check_weights
 
@@ -61,7 +61,8 @@ def defend(
     check_fit(weights, masks)
     check_not_empty(masks)
     copies = {n: w.clone() for n, w in weights.items()}  # the function may work in place
-    new = function(copies, masks, **taken(function, given))
+    with of_others("defences", defence):
+        new = function(copies, masks, **taken(function, given))
     try:
         check_weights(new, name="what it returned")
         _check_alike(new, weights)

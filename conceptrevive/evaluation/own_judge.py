@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from conceptrevive.errors import ConceptReviveError, expect
-from conceptrevive.extensions import find
+from conceptrevive.extensions import find, of_others
 
 #: Pictures → of each whether it shows the concept.
 Judge: TypeAlias = Callable[[Sequence[Image.Image]], Iterable[bool]]
@@ -30,7 +30,8 @@ def judged_by(judge: Judge, images: Sequence[Image.Image]) -> list[bool]:
     Raises:
         ConceptReviveError: it says anything else than one truth value a picture.
     """
-    said: Any = judge(list(images))
+    with of_others("judges", judge):
+        said: Any = judge(list(images))
     expect(said, Iterable, "what the judge returned", "return one truth value a picture")
     outcomes = [np.asarray(each) for each in said]
     if len(outcomes) != len(images):

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from conceptrevive.errors import ConceptReviveError
+from conceptrevive.errors import ConceptReviveError, one_line
 from conceptrevive.models.adapters.adapter import Adapter
 from conceptrevive.models.adapters.choosing import adapter_of
 from conceptrevive.models.layers import denoiser
@@ -43,6 +43,16 @@ def _drawable(model: TextToImage) -> Adapter:
             "on its files"
         )
     refuse_undrawable(model, net)
+    try:
+        adapter.latent_size(model), adapter.pixels(model)
+    except ConceptReviveError:
+        raise
+    except Exception as e:  # of what another pipeline has
+        raise ConceptReviveError(
+            f"{type(model).__name__} cannot be drawn with as {type(adapter).__name__} does, "
+            f"{type(e).__name__}: {one_line(e)}: leave adapter=… out, on the command line "
+            "--adapter, or give one for this pipeline"
+        ) from e
     return adapter
 
 

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 from conceptrevive.errors import ConceptReviveError, nearest
 from conceptrevive.models.addresses import (
+    Columns,
     bare,
     kind_pattern,
     match_names,
@@ -51,18 +52,38 @@ def by_part(
     else:
         pattern, columns = split_columns(unwrapped_name(part.removesuffix(".weight")))
         taken = [
-            replace(x, columns=columns)
+            _cut(x, columns, part)
             for x in inventory
             if (everywhere or "/" in pattern or x.denoises or x.encodes_text)
             and _matches(x, pattern)
-        ] or [replace(x, columns=columns) for x in _prefixed(pattern, inventory)]
+        ] or [_cut(x, columns, part) for x in _prefixed(pattern, inventory)]
         if not taken:
-            first = inventory[0].key if inventory else "none"
             raise ConceptReviveError(
-                f"layers {part!r} matches none of {len(inventory)} layers of {whose}, of which "
-                f"the first is {first}{nearest(part, PRESETS)}: {GIVE}"
+                f"layers {part!r} matches none of {len(inventory)} layers of {whose}, "
+                f"{_instead(part, inventory)}: {GIVE}"
             )
     return {x.key: x for x in taken}
+
+
+def _instead(part: str, inventory: Sequence[Layer]) -> str:
+    """What there is instead: components, if it is for its own that a pattern takes nothing."""
+    component, _ = split_component(part)
+    there = dict.fromkeys(x.component for x in inventory if x.component)
+    if component and there and not any(fnmatchcase(x, component) for x in there):
+        return f"which are of {', '.join(there)}{nearest(component, there)}"
+    first = inventory[0].key if inventory else "none"
+    return f"of which the first is {first}{nearest(part, PRESETS)}"
+
+
+def _cut(layer: Layer, columns: Columns | None, given: str) -> Layer:
+    """The layer, of some columns alone. Raises ConceptReviveError where it has none of them."""
+    out = replace(layer, columns=columns)
+    if layer.shape and not out.matrix[1]:
+        raise ConceptReviveError(
+            f"layers {given!r} takes no column of {layer.address}, which has "
+            f"{replace(layer, columns=None).matrix[1]}: give some of these"
+        )
+    return out
 
 
 def _matches(layer: Layer, pattern: str) -> bool:
@@ -129,5 +150,5 @@ def by_names(names: Sequence[str], inventory: Sequence[Layer], whose: str) -> di
                 f"{whose} has no linear layer or convolution named {given!r}: "
                 "were these masks located on another architecture?"
             )
-        out[given] = replace(there[component][meant[component][name]], columns=columns)
+        out[given] = _cut(there[component][meant[component][name]], columns, given)
     return out

@@ -16,6 +16,17 @@ from conceptrevive.models.variants import pipeline_variant
 #: What pipelines call their denoiser.
 DENOISERS = ("unet", "transformer")
 
+#: What a denoiser's configuration says of what it is given: latents, and encoded text.
+INPUTS = (
+    "in_channels",
+    "cross_attention_dim",
+    "joint_attention_dim",
+    "pooled_projection_dim",
+    "caption_channels",
+    "cap_feat_dim",
+    "encoder_hid_dim",
+)
+
 #: What diffusers calls the file of a LoRA.
 LORA = "pytorch_lora_weights.safetensors"
 
@@ -64,12 +75,26 @@ def load_denoiser(
             f"{folder} holds a {there}, and the pipeline in {pipeline} has a {kind}: give one of "
             "the same class"
         )
+    _expect_alike(folder, pipeline / name, kind)
     chosen = pipeline_variant(folder.parent, variant) if folder != path else variant
     net = loader.from_pretrained(
         folder, torch_dtype=dtype, use_safetensors=True, variant=chosen or None
     )
     expect_weights(net, folder, chosen)
     return net
+
+
+def _expect_alike(folder: Path, own: Path, kind: str) -> None:
+    """Raise ConceptReviveError where a denoiser takes other inputs than the pipeline's own."""
+    if not (own / "config.json").is_file():
+        return
+    mine, other = (json.loads((f / "config.json").read_text()) for f in (own, folder))
+    for key in INPUTS:
+        if key in mine and key in other and mine[key] != other[key]:
+            raise ConceptReviveError(
+                f"{folder} does not fit the pipeline, whose {kind} in {own} has {key} {mine[key]}, "
+                f"and this one {other[key]}: give one that was made from that model"
+            )
 
 
 def _from_weights(path: Path, loader: Any, like: Path, dtype: torch.dtype) -> Any:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError, expect
-from conceptrevive.extensions import find
+from conceptrevive.extensions import find, of_others
 from conceptrevive.revival.defaults import MAGNITUDE, MAGNITUDES, Magnitude
 
 #: A rule of one's own: (completed weight, mask, generator) → sizes ≥ 0, one a row or one an entry.
@@ -87,7 +87,8 @@ def own_magnitude(
 
     Raises ConceptReviveError unless they are finite, not negative, and one a row or one an entry.
     """
-    size = rule(weight, mask, generator)
+    with of_others("magnitudes", rule):
+        size = rule(weight, mask, generator)
     expect(size, Tensor, "what the magnitude rule returned", "return a torch tensor of sizes")
     shapes = ((len(weight), 1), tuple(weight.shape))
     if tuple(size.shape) not in shapes:

@@ -141,7 +141,8 @@ class ColumnNormFitter:
             if not ok:
                 raise ConceptReviveError(
                     f"{name}: activations at denoising step {step} are not finite: "
-                    "load the model in float32 or bfloat16"
+                    "load the model in float32 or bfloat16; if that does not help, its weights "
+                    "are damaged"
                 )
 
     @property

@@ -6,6 +6,7 @@ Those of others are called in the same way as those that are shipped, see `locat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from conceptrevive.concepts.concept import Concept
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.extensions import called, check_settings, find, taken
+from conceptrevive.extensions import called, check_settings, find, of_others, taken
 from conceptrevive.models.matrices import choose
 from conceptrevive.models.notes import located_note
 from conceptrevive.models.protocol import TextToImage
@@ -81,10 +82,11 @@ def locate_by(
     if layers is not None and not is_shipped:
         choose(model, layers)  # raises before anything is drawn
     given = {n: v for n, v in taken(function, settings).items() if v is not None}
-    masks = function(model, concept, **given)
+    name = called(method)
+    with nullcontext() if is_shipped else of_others("locators", method):
+        masks = function(model, concept, **given)
     if is_shipped and isinstance(masks, MaskSet):
         return masks
-    name = called(method)
     try:
         check_masks(masks)
         if not isinstance(masks, MaskSet):

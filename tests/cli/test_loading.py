@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.main import get_command
 
+import conceptrevive as cr
 from conceptrevive.cli import main
 from conceptrevive.cli.app import app
 from conceptrevive.cli.loading import Loading, load
@@ -90,3 +91,50 @@ def test_bad_options(concept, capsys, monkeypatch, option, value, message):
     said = capsys.readouterr()
     assert code == 2 and said.out == ""
     assert message in said.err
+
+
+BROKEN = "def fails(*given, **more):\n    raise KeyError('nothing')\n\ndef few(x):\n    return x\n"
+
+
+@pytest.mark.parametrize("name", ["fails", "few"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("locate", "--method"),
+        ("revive", "--magnitude"),
+        ("obfuscate", "--defence"),
+        ("evaluate", "--judge"),
+    ],
+)
+def test_functions_of_ones_own_that_fail(
+    command, option, name, concept, tmp_path, monkeypatch, capsys
+):
+    """They are named, whatever they raise, and nothing is written."""
+    (tmp_path / "broken_of_loading.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    model, masks, out = folder("sd15"), tmp_path / "masks", tmp_path / "out"
+    if command == "obfuscate":
+        weights = cr.read_weights(cr.load_pipeline(model, device="cpu"))
+        cr.MaskSet({n: w > 0 for n, w in weights.items()}, concept="own").save(masks)
+    more = {
+        "locate": ["--concept", concept, "--device", "cpu", "--out", str(out)],
+        "revive": ["--guess", "0.1", "--out", str(out)],
+        "obfuscate": ["--masks", str(masks), "--out", str(out)],
+        "evaluate": ["--concept", concept, "--images", "1", "--steps", "1"],
+    }
+    given = f"broken_of_loading:{name}"
+    assert main([command, str(model), *more[command], option, given]) == 2
+    said = capsys.readouterr().err
+    if (command, name) != ("evaluate", "few"):  # which takes the pictures, and returns them
+        assert f"{option.removeprefix('--')} '" in said and "failed, " in said
+        assert name in said and "mend it" in said
+    assert "unexpected" not in said and not out.exists()
+
+
+@pytest.mark.parametrize("adapter", ["FluxPipeline", "KandinskyV22CombinedPipeline"])
+def test_an_adapter_of_another_family(adapter, concept, tmp_path, capsys):
+    argv = ["locate", str(folder("sd15")), "--concept", concept, "--device", "cpu"]
+    assert main([*argv, "--adapter", adapter, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "StableDiffusionPipeline cannot be drawn with" in said and "--adapter" in said
+    assert "unexpected" not in said

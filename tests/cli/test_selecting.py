@@ -88,6 +88,11 @@ def test_masks_are_checked_and_nothing_is_written(command, folder, tmp_path, cap
     argv[3] = tmp_path / "other"
     assert main([*map(str, argv), "--dry-run"]) == 2
     assert "mask (32, 60) does not fit weight (32, 64)" in capsys.readouterr().err
+    located = MaskSet.load(masks)
+    MaskSet({n: m & False for n, m in located.items()}).save(tmp_path / "empty")
+    argv[3] = tmp_path / "empty"
+    assert main([*map(str, argv), "--dry-run"]) == 2, "as without --dry-run"
+    assert "the masks of 2 layers are all empty" in capsys.readouterr().err
 
 
 def test_a_selection_in_the_mask_file_says_what_is_whole(folder, tmp_path, capsys):

@@ -83,6 +83,12 @@ def test_a_denoiser_that_does_not_fit(model, tmp_path):
         cr.load_pipeline(model, device="cpu", denoiser=folder("sd3") / "transformer")
     with pytest.raises(cr.ConceptReviveError, match=r"holds no unet: give the folder of a UNet2D"):
         cr.load_pipeline(model, device="cpu", denoiser=tmp_path)
+    with pytest.raises(
+        cr.ConceptReviveError,
+        match=r"unet does not fit the pipeline, whose UNet2DConditionModel in .* has "
+        r"cross_attention_dim 32, and this one 64: give one that was made from that model",
+    ):
+        cr.load_pipeline(model, device="cpu", denoiser=folder("sdxl"))
     weights = load_file(model / "unet" / "diffusion_pytorch_model.safetensors")
     weights[f"{LAYER}.weight"] = torch.zeros(2, 3)
     file = stored(weights, tmp_path / "w.safetensors")

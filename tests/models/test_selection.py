@@ -270,6 +270,10 @@ def test_everywhere_is_every_component():
         (["clip/a"], "small has no linear layer or convolution named 'clip/a'"),
         ("atention", r"matches none of 5 layers of small, of which the first is a\.to_k "
                      r"\(did you mean 'attention'\?\): give a preset"),
+        ("text_encoders/*", r"none of 5 layers of small, which are of unet, text_encoder, .*"
+                            r"\(did you mean 'text_encoder'\?\): give a preset"),
+        ("to_k[:,32:]", r"'to_k\[:,32:\]' takes no column of .*to_k, which has 32: give some"),
+        (["a.to_k[:,90:99]"], r"takes no column of .*a\.to_k, which has 32: give some of these"),
         (lambda x: False, r"the function <lambda> takes none of the 5 layers of small: a\.to_k"),
         ("text-mlp", "the preset text-mlp .* fits no layer of small"),
     ],
