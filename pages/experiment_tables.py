@@ -140,10 +140,10 @@ def mean_of(found: Sequence[float | None]) -> str:
 
 
 def provenance(study: Study) -> str:
-    """n, seed, date, commit, device, command and time of what is shown."""
+    """n, seed, date, commit, device, command, way of drawing and time of what is shown."""
     entries = study.entries
     counts = sorted({e.n for e in entries if e.rates})
-    commits = {str(study.versions["commit"])} if "commit" in study.versions else set()
+    commits = {c for e in entries if (c := commit_of(e))}
     seconds = sum(e.seconds for e in entries)
     v = study.versions
     told = [
@@ -153,11 +153,18 @@ def provenance(study: Study) -> str:
         f"seed {study.seed}",
         study.date[:10],
         *(f"commit `{c}`" for c in sorted(commits)),
+        f"sampling `{study.sampling}`",
         f"{study.device}, {study.threads} thread{'s' * (study.threads != 1)} a process",
         f"{seconds / 60:.0f} minutes of one process" if seconds >= 90 else f"{seconds:.0f} seconds",
         f"torch {v.get('torch', '?')}, diffusers {v.get('diffusers', '?')}",
     ]
     return f"\n*Where this comes from:* `{study.command}`; {', '.join(filter(None, told))}.\n"
+
+
+def commit_of(entry: Entry) -> str:
+    """What a cell was measured at, which may be another commit than that of its publishing."""
+    versions = entry.made.get("versions")
+    return str(versions.get("commit", "")) if isinstance(versions, dict) else ""
 
 
 def _range(counts: Sequence[int]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+from conceptrevive.experiments.progress import in_words
 from conceptrevive.experiments.reproduction.catalogue import EXPERIMENTS
 from conceptrevive.experiments.reproduction.scorecard import read_studies
 from conceptrevive.experiments.reproduction.study import Study
@@ -26,6 +27,8 @@ from pages.experiment_tables import by_concept, contact_sheet, figure, missing, 
 from pages.scorecard import NAMES, RESULTS
 from pages.tables import GENERATED, table
 
+#: Seconds that the profile was cut to, for two processes.
+MEANT = 3 * 3600
 #: The page that shows an experiment.
 PAGES = {
     "signs": "results-revival", "objects": "results-revival", "accuracy": "results-revival",
@@ -74,18 +77,25 @@ def section(name: str, study: Study | None, folder: Path) -> str:
 
 
 def overview(studies: dict[str, Study]) -> str:
-    """Every experiment: what it shows, where, how much was measured."""
-    rows = []
+    """Every experiment: what it shows, where, how much was measured, and how long it all took."""
+    rows, seconds = [], 0.0
     for name in dict.fromkeys([*NAMES, *PAGES]):
         study = studies.get(name)
         told = "not yet"
         if study is not None:
-            minutes = sum(e.seconds for e in study.entries) / 60
-            told = f"{study.date[:10]}, {len(study.entries)} cells, {minutes:.0f} minutes"
+            took = sum(e.seconds for e in study.entries)
+            seconds += took
+            told = f"{study.date[:10]}, {len(study.entries)} cells, {in_words(took)}"
         link = f"[{name}]({PAGES[name]}.md)" if name in PAGES else name
         shows = study.shows if study is not None else EXPERIMENTS.get(name, "")
         rows.append([link, shows, told])
-    return table(["experiment", "shows", "measured, by one process"], rows)
+    shown = table(["experiment", "shows", "measured, by one process"], rows)
+    return shown + (
+        f"\nAll together {in_words(seconds)} of one process, half of that at best for two that "
+        f"share it. The profile `laptop` was meant for {in_words(MEANT)} of two cores.\n"
+        if seconds
+        else ""
+    )
 
 
 def main(results: Path = RESULTS) -> None:

@@ -122,8 +122,8 @@ def page(card: Scorecard) -> str:
 def sources(card: Scorecard) -> str:
     """Where the numbers come from, and which experiments are not there yet."""
     lines = [
-        f"- {name}: {told['date']}, `{told['command']}`, {told['device']}, seed {told['seed']}"
-        + _commit(told["versions"])
+        f"- {name}: {told['date']}, `{told['command']}`, {told['device']}, sampling "
+        f"`{told['sampling']}`, seed {told['seed']}" + _commit(told["versions"])
         for name, told in card.sources.items()
     ]
     missing = [name for name in NAMES if name not in card.sources]

@@ -39,7 +39,7 @@ def test_every_experiment_is_shown_and_every_figure_drawn(elsewhere):
     for name in EXPERIMENTS:
         text = shown[f"experiment-{name}"]
         assert f"`conceptrevive reproduce {name}`" in text and "2026-11-28" in text
-        assert "commit `0123456789ab`" in text and "seed 0" in text
+        assert "commit `0123456789ab`" in text and "seed 0" in text and "sampling `own`" in text
         # Long tables are folded: a telephone's page stays short.
         assert len(outside_folds(text).splitlines()) < 60, name
         for file, alt in re.findall(r"```\{figure\} (\S+)\n:name: \S+\n:alt: (.+)\n\n\S", text):
@@ -52,6 +52,14 @@ def test_every_experiment_is_shown_and_every_figure_drawn(elsewhere):
     for name in sorted({c.experiment for c in CLAIMS} - {*EXPERIMENTS}):
         said = f"Not measured yet. `conceptrevive reproduce {name} --profile laptop` measures it.\n"
         assert shown[f"experiment-{name}"] == said
+
+
+def test_the_time_of_all_experiments_stands_below_them():
+    studies = {name: study_of(name) for name in ("signs", "objects")}  # 72 and 444 cells of 1.5 s
+    told = experiments.overview(studies)
+    assert "| 2026-11-28, 72 cells, 2 min |" in told and "444 cells, 11 min |" in told
+    assert "All together 13 min of one process" in told and "meant for 3 h 00 min" in told
+    assert "All together" not in experiments.overview({})
 
 
 def test_without_results_nothing_is_claimed(elsewhere):

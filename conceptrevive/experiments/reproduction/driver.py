@@ -6,6 +6,7 @@ goes on where it stopped, and several processes share the work, see `runner`.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -52,8 +53,9 @@ def reproduce(
     Returns: per experiment its file, cells and seconds.
 
     Raises:
-        ConceptReviveError: an unknown name; a file at its place that is no result; a judge that
-            lacks a class; a concept of which nothing is pruned; FID without what it compares with.
+        ConceptReviveError: an unknown name; a file at its place that is no result, or that of
+            another measurement; a judge that lacks a class; a concept of which nothing is pruned;
+            FID without what it compares with.
     """
     names, chosen = get_experiments(experiment), get_profile(profile)
     if prompts and "unsafe" not in names:
@@ -61,16 +63,18 @@ def reproduce(
     if coco is not None and "styles" not in names:
         raise ConceptReviveError(f"{experiment!r} takes no --coco: it is for 'styles'")
     listed = read_sets(prompts)
-    folder = Path(out or f"results/{profile}")
+    folder = _folder(out, profile)
     files = {name: folder / f"{name}.json" for name in names}
     for file in files.values():
         _check_place(file)
     _check_model(model)
-    lab = Laboratory(model, parts_of(folder / "pictures", device))
+    _check_once(concepts or ())
+    lab = _laboratory(model, folder, device)
     bench = Bench(lab, chosen, concepts, seed, listed, coco)
     todo = {name: _load(name).cells(bench) for name in names}
-    for name in names:
+    for name, cells in todo.items():
         _load(name).ready(bench)
+        _check_same(files[name], name, cells, bench, model)
     return {
         name: _measure(name, cells, bench, files[name], model, device)
         for name, cells in todo.items()
@@ -107,6 +111,53 @@ def _measure(
     return {"out": str(file), "cells": len(cells), "seconds": seconds}
 
 
+def _folder(out: str | Path | None, profile: str) -> Path:
+    """Where results go. Raises ConceptReviveError for an empty name, which is no default."""
+    if out is None:
+        return Path("results", profile)
+    if not str(out).strip() or "\0" in str(out):
+        raise ConceptReviveError(f"out is {str(out)!r}: give the name of a folder for the results")
+    return Path(out)
+
+
+def _laboratory(model: str, folder: Path, device: str | None) -> Laboratory:
+    """The model, loaded. Raises ConceptReviveError with the nearest name where it cannot be."""
+    try:
+        return Laboratory(model, parts_of(folder / "pictures", device))
+    except ConceptReviveError as e:
+        near = "" if model in KNOWN or Path(model).exists() else nearest(model, KNOWN)
+        if not near:
+            raise
+        raise ConceptReviveError(f"model {model!r}{near}: {e}") from e
+
+
+def _check_once(concepts: Sequence[str]) -> None:
+    """Raise ConceptReviveError for a concept that is named twice."""
+    for i, name in enumerate(concepts):
+        if name in concepts[:i]:
+            raise ConceptReviveError(f"concept {name!r} is named twice: name each once")
+
+
+def _check_same(file: Path, name: str, cells: Sequence[Cell], bench: Bench, model: str) -> None:
+    """Raise ConceptReviveError where the result of another measurement would be replaced.
+
+    The same one may be: measured anew, or gone on with.
+    """
+    if not file.exists():
+        return
+    there = json.loads(file.read_bytes())  # `check_out` has seen that it is a result
+    wanted = {"experiment": name, "profile": bench.profile.name, "model": model, "seed": bench.seed}
+    found = [f"{k} {there.get(k)!r}, not {v!r}" for k, v in wanted.items() if there.get(k) != v]
+    measured = dict.fromkeys(each["concept"] for each in there.get("entries", ()))
+    if not found and set(measured) != {cell.concept for cell in cells}:
+        found = [f"concepts {', '.join(measured)}"]
+    if found:
+        raise ConceptReviveError(
+            f"{file} holds another measurement ({'; '.join(found)}): it is left as it is; name "
+            "another folder, or move it away"
+        )
+
+
 def _check_place(file: Path) -> None:
     """Raise ConceptReviveError where a result cannot be written, or would replace something."""
     check_out(file)
@@ -120,7 +171,7 @@ def _check_place(file: Path) -> None:
 
 def _check_model(model: str) -> None:
     """Raise ConceptReviveError for a word that is no folder and looks like no hub id."""
-    if "/" not in model and model != POCKET and not Path(model).exists():
+    if not model.strip() or ("/" not in model and model != POCKET and not Path(model).exists()):
         raise ConceptReviveError(
             f"no model {model!r}{nearest(model, KNOWN)}: give 'pocket', a folder or a hub id "
             "(owner/name)"

@@ -103,7 +103,7 @@ SMOKE = Profile(
     layers=6,
 )
 
-#: Three hours on two cores.
+#: Meant for three hours on two cores; the book tells how many each experiment took.
 LAPTOP = Profile(
     "laptop",
     concepts=12,

@@ -62,7 +62,8 @@ class Scorecard:
         lines: one a claim. family: how many were measured and are corrected for together: all but
             those on times, which are no draws.
         method: the correction. intervals: how many 95 % intervals the published experiments hold.
-        sources: per experiment seed, command, versions, device, threads and date of what was read.
+        sources: per experiment profile, model, sampling, seed, command, versions, device, threads
+            and date of what was read.
     """
 
     __pydantic_config__ = STRICT
@@ -121,6 +122,7 @@ def scorecard(
         name: {
             "profile": s.profile,
             "model": s.model,
+            "sampling": s.sampling,
             "seed": s.seed,
             "command": s.command,
             "versions": dict(s.versions),

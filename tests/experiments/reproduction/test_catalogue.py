@@ -47,10 +47,17 @@ def test_profiles_grow():
         (["signs", "--profile", "smok"], "no profile 'smok' (did you mean 'smoke'?): choose one"),
         (["signs", "--coco", "coco"], "'signs' takes no --coco: it is for 'styles'"),
         (["signs", "--model", "pokcet"], "no model 'pokcet' (did you mean 'pocket'?): give 'poc"),
+        (["signs", "--model", ""], "no model '': give 'pocket', a folder or a hub id"),
+        (
+            ["signs", "--model", "stable-difusion-v1-5/stable-diffusion-v1-5"],
+            "model 'stable-difusion-v1-5/stable-diffusion-v1-5' (did you mean 'stable-diffusion-v1",
+        ),
+        (["signs", "--concept", "cat", "--concept", "cat"], "concept 'cat' is named twice: name"),
+        (["signs", "--out", ""], "out is '': give the name of a folder for the results"),
     ],
 )
 def test_the_command_ends_with_2_and_one_line(argv, said, tmp_path, capsys):
-    assert main(["reproduce", *argv, "--out", str(tmp_path / "r")]) == 2
+    assert main(["reproduce", "--out", str(tmp_path / "r"), *argv]) == 2
     out = capsys.readouterr()
     assert out.err.startswith(f"conceptrevive reproduce: {said}") and out.err.count("\n") == 1
     assert out.out == ""

@@ -157,6 +157,25 @@ def test_an_unfinished_or_foreign_file_is_left_alone(argv, tmp_path, capsys):
     assert (tmp_path / "objects.png").read_bytes() == b"a photograph"
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("profile", "laptop", "profile 'laptop', not 'smoke'"),
+        ("seed", 3, "seed 3, not 0"),
+        ("experiment", "objects", "experiment 'objects', not 'signs'"),
+        ("entries", [{"concept": "golf"}, {"concept": "star"}], "concepts golf, star"),
+    ],
+)
+def test_the_result_of_another_measurement_is_left_alone(
+    measured, argv, tmp_path, capsys, key, value, said
+):
+    text = json.dumps(json.loads((measured / "signs.json").read_text()) | {key: value})
+    (tmp_path / "signs.json").write_text(text)
+    line = fails(capsys, "signs", *argv, "--out", str(tmp_path))
+    assert f"signs.json holds another measurement ({said}): it is left as it is" in line
+    assert (tmp_path / "signs.json").read_text() == text
+
+
 def test_a_locator_that_finds_nothing_is_not_published(argv, tmp_path, capsys, monkeypatch):
     def nothing(pipe, concept, **settings):
         shapes = {n: w.shape for n, w in laboratory.read_weights(pipe).items()}
