@@ -18,8 +18,8 @@ import torch
 from conceptrevive.revival.completion.conditional import conjugate_gradients
 from conceptrevive.revival.completion.covariance import column_model, ledoit_wolf
 from conceptrevive.revival.completion.holdout import hide_largest
+from conceptrevive.revival.completion.layers import Filled, complete_with
 from conceptrevive.revival.completion.problems import Completion, Problem
-from conceptrevive.revival.completion.solvers import Filled, complete_with
 
 #: Multiples of Ledoit and Wolf's ridge tried for the columns.
 MULTIPLES = (1.0, 3.0, 10.0, math.inf)

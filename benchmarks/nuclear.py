@@ -11,9 +11,9 @@ from functools import partial
 
 import torch
 
+from conceptrevive.revival.completion.layers import complete_with, one_by_one
 from conceptrevive.revival.completion.problems import Completion
 from conceptrevive.revival.completion.softimpute import column_means
-from conceptrevive.revival.completion.solvers import complete_with, one_by_one
 
 #: Singular values below this share of the largest are treated as this share.
 FLOOR = 1e-8

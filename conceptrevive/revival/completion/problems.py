@@ -77,6 +77,11 @@ class Problem:
         """Equal for problems that can be stacked."""
         return self.z.shape, self.z.dtype, self.z.device, self.side is None or self.side.shape
 
+    @property
+    def dead(self) -> int:
+        """How many rows have nothing to go by, since they were pruned as a whole."""
+        return int((~self.rows).sum()) if len(self.columns) else 0
+
     def untouched(self, solver: str) -> Completion:
         """The result where there is nothing to solve: fully pruned rows and columns are 0."""
         return Completion(self.weight.masked_fill(self.mask, 0), self.mask, solver, 0, True)
@@ -140,11 +145,6 @@ def prepare(
             f"{name}: surviving entries hold NaN or Inf: the checkpoint is damaged, load it again"
         )
     dead = wholly(gaps, 1)
-    if dead.any() and gaps.shape[1]:
-        warnings.warn(
-            f"{name}: {int(dead.sum())} fully pruned rows have nothing to go by and stay 0",
-            stacklevel=4,
-        )
     # A fully pruned column starts at 0 and every solver leaves it there; without it tall matrices
     # keep full rank.
     rows, columns = ~dead, ~wholly(gaps, 0)
@@ -205,4 +205,4 @@ def working_device(device: torch.device) -> torch.device:
 
 @cache
 def _say_once(message: str) -> None:
-    warnings.warn(message, stacklevel=5)
+    warnings.warn(message, stacklevel=7)

@@ -57,12 +57,24 @@ def sampled_product(
     Args:
         first: where the entries of each row of A begin, and their number. row: of K, for each.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
-        pattern = torch.sparse_csr_tensor(
-            first, row, a.new_zeros(len(row)), size=(len(a), len(k)), check_invariants=False
-        )
+    pattern = torch.sparse_csr_tensor(
+        first, row, a.new_zeros(len(row)), size=(len(a), len(k)), check_invariants=False
+    )
     # The second factor's transpose is what is read: it need not be copied.
     product = torch.sparse.sampled_addmm(pattern, a.contiguous(), k.contiguous().mT, beta=0.0)
     values: Tensor = product.values()
     return values
+
+
+def _hear_it_once() -> None:
+    """Torch says once in a process that its CSR tensors are in beta state: here, and unheard.
+
+    Filters of warnings belong to all threads, so that they are left alone while layers are solved.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
+        none = torch.zeros(1, dtype=torch.int64)
+        torch.sparse_csr_tensor(none, none[:0], torch.zeros(0), size=(0, 1), check_invariants=False)
+
+
+_hear_it_once()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,24 +13,20 @@ from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError, expect_number, expect_whole
 from conceptrevive.revival.completion.conditional import conditional_mean
-from conceptrevive.revival.completion.occupancy import anywhere
+from conceptrevive.revival.completion.layers import (
+    STACK_ENTRIES,
+    Fill,
+    Filled,
+    complete_with,
+    one_by_one,
+)
 from conceptrevive.revival.completion.prior import mean_field
-from conceptrevive.revival.completion.problems import Completion, Problem, prepare
+from conceptrevive.revival.completion.problems import Completion, Problem
 from conceptrevive.revival.completion.softimpute import soft_impute
 from conceptrevive.revival.defaults import SOLVER, SOLVERS, Solver
-from conceptrevive.unlearning.fit import check_fit, check_weights
-
-#: Entries solved at a time where several layers have one shape.
-STACK_ENTRIES = 1 << 24
 
 #: By `conditional`, to which company does not matter, and gains large layers nothing.
 CONDITIONAL_ENTRIES = 1 << 22
-
-#: A filled matrix, the iterations it took, and whether it converged.
-Filled = tuple[Tensor, int, bool]
-
-#: What `complete_with` runs: fills problems of one shape, precision and device.
-Fill = Callable[[Sequence[Problem]], Sequence[Filled]]
 
 
 def complete(
@@ -139,70 +135,6 @@ def complete_matrix(
         side=None if side is None else {name: side},
     )
     return done[name]
-
-
-def complete_with(
-    fill: Fill,
-    weights: Mapping[str, Float[Tensor, "rows columns"]],
-    masks: Mapping[str, Bool[Tensor, "rows columns"]] | None = None,
-    side: Mapping[str, Float[Tensor, "any_rows columns"]] | None = None,
-    *,
-    solver: str,
-    exact: bool = False,
-    entries: int = STACK_ENTRIES,
-) -> dict[str, Completion]:
-    """`complete` with a solver of the caller's own.
-
-    Args:
-        fill: given problems of one shape, returns the filled `z` of each.
-        solver: what the results call it.
-        exact: solve in float64 whatever the weights' precision.
-        entries: about how many are given to `fill` at a time.
-    """
-    if masks is None:
-        check_weights(weights, "complete_matrix")
-    else:
-        check_fit(weights, masks, "complete_matrix")
-    names = list(weights if masks is None else masks)
-    if side is not None:
-        check_weights(side, name="side")
-        if missing := next((n for n in names if n not in side), None):
-            raise ConceptReviveError(
-                f"{missing}: side has nothing for this layer: give it for every masked layer, as "
-                "`read_side` does, or for none"
-            )
-    out: dict[str, Completion] = {}
-    for part in _stacks(weights, names, entries):
-        groups: dict[tuple[object, ...], list[Problem]] = {}
-        for n in part:
-            mask = None if masks is None else masks[n]
-            problem = prepare(n, weights[n], mask, None if side is None else side[n], exact)
-            if anywhere(problem.gaps):
-                groups.setdefault(problem.kind, []).append(problem)
-            else:
-                out[n] = problem.untouched(solver)
-        for problems in groups.values():
-            for problem, filled in zip(problems, fill(problems), strict=True):
-                out[problem.name] = problem.solved(*filled, solver)
-    return {n: out[n] for n in names}
-
-
-def _stacks(weights: Mapping[str, Tensor], names: list[str], entries: int) -> Iterator[list[str]]:
-    """Names of equal shape in parts of about `entries` entries."""
-    shapes: dict[tuple[int, ...], list[str]] = {}
-    for n in names:
-        shapes.setdefault(tuple(weights[n].shape), []).append(n)
-    for same in shapes.values():
-        size = max(1, entries // max(1, weights[same[0]].nbytes // 4))
-        for i in range(0, len(same), size):
-            yield same[i : i + size]
-
-
-def one_by_one(
-    run: Callable[..., Filled], problems: Sequence[Problem], **options: Any
-) -> list[Filled]:
-    """A solver of single matrices as `Fill`."""
-    return [run(p.z, p.gaps, **options) for p in problems]
 
 
 def _stacked(
