@@ -45,9 +45,9 @@ WHY: dict[tuple[str, Verdict], str] = {
         "rounding all other weights does, and here there are too few pictures to see as little."
     ),
     ("SalUn's places", UNDECIDED): (
-        "Hardly anything was forgotten: SalUn's weights are few, lie in layers that every picture "
-        "passes through, and at three times as many the rest of the pictures breaks too "
-        "(`results/pocket/budgets.json`). So there is little to bring back."
+        "Hardly anything was forgotten: SalUn's weights are few and lie in layers that every "
+        "picture passes through, and as more of them are zeroed other pictures break along with "
+        "the concept's (`results/pocket/budgets.json`). So there is little to bring back."
     ),
     ("large noise, forgetting", UNDECIDED): (
         "Half of the noise's signs are wrong, and such signs bring nothing back here, whatever the "

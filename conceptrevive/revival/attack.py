@@ -18,6 +18,7 @@ from conceptrevive.models.weights import Weights
 from conceptrevive.revival.completion.occupancy import places_of
 from conceptrevive.revival.completion.problems import Completion
 from conceptrevive.revival.completion.solvers import complete
+from conceptrevive.revival.completion.threads import side_by_side
 from conceptrevive.revival.defaults import MAGNITUDE, SOLVER, TOP_K, Magnitude, Solver
 from conceptrevive.revival.magnitude import (
     Rule,
@@ -70,16 +71,19 @@ def revive(
     if masks is not None and layers is not None:
         masks = {name: mask for name, mask in masks.items() if name in attacked}
     completions = complete(attacked, masks, solver=solver, side=side)
-    out = {}
-    for name, weight in weights.items():
-        if name in completions:
-            try:
-                out[name] = _revived(completions.pop(name), top_k, rule, generator)
-            except ConceptReviveError as e:
-                raise ConceptReviveError(f"{name}: {e}") from e
-        else:
-            out[name] = weight.clone()
-    return out
+
+    def one(name: str) -> Tensor:
+        if name not in completions:
+            return weights[name].clone()
+        try:
+            return _revived(completions.pop(name), top_k, rule, generator)
+        except ConceptReviveError as e:
+            raise ConceptReviveError(f"{name}: {e}") from e
+
+    draws = callable(rule) or rule == "sample"  # from one stream, layer by layer
+    here = all(w.device.type == "cpu" for w in weights.values())
+    turns = side_by_side if here and not draws else map
+    return dict(zip(weights, turns(one, list(weights)), strict=True))
 
 
 def revive_matrix(

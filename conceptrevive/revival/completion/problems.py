@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError
@@ -55,6 +55,7 @@ class Problem:
 
     Attributes:
         name, weight, mask: as given.
+        places: of the pruned entries in the flattened weight.
         z: what survived, 0 elsewhere, in units of `scale` and in the precision that is solved in;
             a solver may fill it in place.
         gaps: True where `z` is to be filled.
@@ -65,6 +66,7 @@ class Problem:
     name: str
     weight: Float[Tensor, "rows columns"]
     mask: Bool[Tensor, "rows columns"]
+    places: Int[Tensor, " pruned"]
     z: Float[Tensor, "some_rows some_columns"]
     gaps: Bool[Tensor, "some_rows some_columns"]
     rows: Bool[Tensor, " rows"]
@@ -99,8 +101,8 @@ class Problem:
             whole = torch.zeros(self.weight.shape, dtype=filled.dtype, device=filled.device)
             whole[rows, columns] = filled
             filled = whole
-        places = places_of(self.mask)
-        estimate = (filled.flatten()[places.to(filled.device)] * self.scale).to(self.weight.device)
+        there = self.places.to(filled.device)
+        estimate = (filled.flatten()[there] * self.scale).to(self.weight.device)
         rounded = estimate.to(self.weight.dtype)
         if not torch.isfinite(largest(rounded)):  # what survived is finite: `prepare` has looked
             dtype = str(self.weight.dtype).removeprefix("torch.")
@@ -109,11 +111,11 @@ class Problem:
                 "complete the weights in float32"
             )
         weight = self.weight.clone(memory_format=torch.contiguous_format)
-        weight.view(-1)[places] = rounded
+        weight.view(-1)[self.places] = rounded
         kept = None
         if self.weight.dtype in HALF:
             kept = torch.zeros(weight.shape, device=weight.device)
-            kept.view(-1)[places] = estimate.float()
+            kept.view(-1)[self.places] = estimate.float()
         return Completion(weight, self.mask, solver, iterations, converged, kept)
 
 
@@ -138,7 +140,10 @@ def prepare(
     weight, mask = weight.detach(), mask.to(weight.device)
     device = working_device(weight.device)
     dtype = torch.float64 if exact or weight.dtype == torch.float64 else torch.float32
-    z, gaps = _survivors(weight, mask).to(device, dtype), mask.to(device)
+    places = places_of(mask)
+    z = weight.clone(memory_format=torch.contiguous_format)
+    z.view(-1)[places] = 0
+    z, gaps = z.to(device, dtype), mask.to(device)
     most = largest(z)
     if not torch.isfinite(most):
         raise ConceptReviveError(
@@ -155,16 +160,7 @@ def prepare(
     if side is not None:
         _check_side(name, side, len(columns))
         side = side.detach().to(device, dtype)[:, columns]
-    return Problem(name, weight, mask, z.div_(scale), gaps, rows, columns, scale, side)
-
-
-def _survivors(
-    weight: Float[Tensor, "rows columns"], mask: Bool[Tensor, "rows columns"]
-) -> Float[Tensor, "rows columns"]:
-    """A new matrix that is 0 where the mask is True."""
-    z = weight.clone(memory_format=torch.contiguous_format)
-    z.view(-1)[places_of(mask)] = 0
-    return z
+    return Problem(name, weight, mask, places, z.div_(scale), gaps, rows, columns, scale, side)
 
 
 def largest(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
