@@ -1,4 +1,4 @@
-"""Layers side by side: the same results whatever the threads, in order, and nothing left changed."""
+"""Layers side by side: the same whatever the threads, in order, and nothing left changed."""
 
 import threading
 import warnings
@@ -126,6 +126,7 @@ def test_warnings_and_errors_name_the_layer_and_the_callers_line(threads):
     assert told.filename == __file__
     assert str(told.message).startswith("l4: 1 fully pruned rows")
     weights["l5"][0, 0], masks["l5"][0, 0] = float("nan"), False
+    masks["l4"][3] = False
     with pytest.raises(cr.ConceptReviveError, match="l5: surviving entries hold NaN"):
         cr.revive(weights, masks)
     assert torch.get_num_threads() == threads
