@@ -14,10 +14,10 @@
 # %% [markdown]
 # # Other locators
 #
-# ConceptPrune listens to activations. Other methods ask gradients where a concept is. Do they point at the same
+# {term}`ConceptPrune` listens to activations. Other methods ask gradients where a {term}`concept` is. Do they point at the same
 # weights, and does the attack work on what they point at?
 #
-# - **You will be able to** compute two saliency scores, say where they look and how much of that belongs to the
+# - **You will be able to** compute two {term}`saliency` scores, say where they look and how much of that belongs to the
 #   concept, and tell from a {term}`mask` how well its zeros can be completed.
 # - **Prerequisites:** [skilled neurons](03_skilled_neurons.ipynb), for the first {term}`locator`; [completing a
 #   matrix](06_completing_a_matrix.ipynb), for the attack.
@@ -461,7 +461,7 @@ plt.show()
 # ## Twelve objects
 #
 # The repository zeroes what each locator finds for the paper's twelve objects and attacks that; four of these have
-# controls of SalUn's size as well (anywhere; anywhere in the same layers; the largest weights) and the full methods.
+# {term}`controls <control>` of SalUn's size as well (anywhere; anywhere in the same layers; the largest weights) and the full methods.
 # Differences are paired, picture by picture. For Stable Diffusion the paper has the attack bring back 0.69 from 0.21
 # where SalUn's places were zeroed, and 0.66 from 0.21 where Scissorhands' were (from a single reading).
 
@@ -535,7 +535,7 @@ if study is not None:
 #
 # - Saliency asks how much the loss changes with a weight, SNIP how much it changes without it. Both look over all
 #   linear layers, and find few that every picture passes through.
-# - On the pocket model there is little room between zeros that erase a concept and zeros that break the model;
+# - On the {term}`pocket model` there is little room between zeros that erase a concept and zeros that break the model;
 #   activations leave more.
 # - Masks of different concepts overlap far above chance, whatever the method; masks of the same concept overlap more.
 # - A zero's sign is as hard to guess as its column is empty, whoever put it there.

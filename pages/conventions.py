@@ -16,9 +16,10 @@ from pathlib import Path
 import jupytext
 import nbformat
 
-from pages.colab import CITED, ROLE
+from pages.colab import CITED
 from pages.executed import BUDGET
 from pages.numbering import figure_of
+from pages.terms import entries, first_uses
 from pages.works import works
 
 #: Cells of the text, from the title to the summary; exercises and the closing are not counted.
@@ -212,9 +213,8 @@ def teaching(chapter: Chapter) -> Iterator[str]:
 
 def references(chapter: Chapter) -> Iterator[str]:
     """Terms link to the glossary, works to the bibliography; equations carry labels."""
-    terms = [text for role, text in ROLE.findall(chapter.prose) if role == "term"]
-    if len(terms) < 3:
-        yield "link field terms at their first use: {term}`mask`"
+    for word, use in first_uses(chapter.prose, entries()):
+        yield f"link {word!r} at its first use, {{term}}`{word}`: {use[0]!r} at {use.start()}"
     cited = [k.strip() for keys in CITED.findall(chapter.prose) for k in keys.split(",")]
     if not cited:
         yield "cite what the chapter builds on: {cite}`zhang2026roots`"

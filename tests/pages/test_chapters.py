@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 from pages import conventions
+from pages.colab import ROLE
 from pages.conventions import RULES, Chapter
 from pages.numbering import chapters
 
@@ -33,7 +34,7 @@ def test_every_notebook_is_a_numbered_chapter():
 def test_terms_stand_in_the_glossary(script):
     glossary = (ROOT / "book/glossary.md").read_text(encoding="utf-8")
     known = {line for line in glossary.splitlines() if line and line[0] not in " #:"}
-    for role, text in conventions.ROLE.findall(Chapter.read(script).prose):
+    for role, text in ROLE.findall(Chapter.read(script).prose):
         if role == "term":
             shown = re.fullmatch(r".+<(.+)>", text, re.S)
             term = shown[1] if shown else text
@@ -84,7 +85,7 @@ def without(*parts):
         ("exercises", lambda t: t.replace('"quickstart.2"', '"quickstart.9"'), "exercise 2 has no"),
         ("teaching", without("Predict before you run"), "ask the reader"),
         ("teaching", without("assert "), "assert in a cell tagged agrees"),
-        ("references", without("{term}"), "link field terms"),
+        ("references", without("{term}"), "link 'mask' at its first use"),
         ("references", without("{cite}", "{cite:t}"), "cite what the chapter builds on"),
         ("references", lambda t: t.replace("wilson1927interval", "w"), "no work 'w'"),
         ("references", without(" (eq-quickstart-wanda)"), "label the equation"),
