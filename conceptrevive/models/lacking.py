@@ -106,13 +106,21 @@ def expect_weights(part: nn.Module, folder: Path, variant: str | None = None) ->
         there |= {n: _Stored(file, n, *found) for n, found in stored_tensors(file).items()}
     if not there or _is_quantised(part):
         return
-    for key, stored in there.items():
-        if key.endswith(WEIGHT) and not stored.is_float:
-            raise ConceptReviveError(
-                f"{stored.file} holds {key} as {stored.dtype}, quantised, and no config.json says "
-                "how: give the model as it was before it was quantised"
-            )
+    expect_floats({name: (stored.dtype, stored.file) for name, stored in there.items()})
     _refuse(_drawn(part, there), part, f"{folder} lacks weights", GIVE)
+
+
+def expect_floats(there: Mapping[str, tuple[str, Path]]) -> None:
+    """Raise ConceptReviveError for weights among tensors, {name: format, file}, of whole numbers.
+
+    Nothing says by what they are scaled.
+    """
+    for key, (dtype, file) in there.items():
+        if key.endswith(WEIGHT) and "F" not in dtype:
+            raise ConceptReviveError(
+                f"{file} holds {key} as {dtype}, quantised, and no config.json says how: give the "
+                "model as it was before it was quantised"
+            )
 
 
 @dataclass(frozen=True)
@@ -123,10 +131,6 @@ class _Stored:
     key: str
     dtype: str
     shape: torch.Size
-
-    @property
-    def is_float(self) -> bool:
-        return "F" in self.dtype
 
     def equals(self, weight: torch.Tensor) -> bool:
         """Whether a weight was loaded from it."""

@@ -15,7 +15,13 @@ from conceptrevive.models.layers import component_of, denoiser, inventory
 from conceptrevive.models.presets import Layer
 from conceptrevive.models.protocol import Model
 from conceptrevive.models.selection import Choice, Layers, Selection
-from conceptrevive.models.wrappers import Convolution, plain_convolution, plain_linear, refuse_disk
+from conceptrevive.models.wrappers import (
+    Convolution,
+    fused_layers,
+    plain_convolution,
+    plain_linear,
+    refuse_disk,
+)
 
 #: What a layer is part of, in the order in which it is looked for in its name.
 GROUPS = ("ff.net.2", "ff.net.0", "attention", "convolution", "other")
@@ -88,19 +94,26 @@ def views(model: Model, layers: Layers = None) -> dict[str, View]:
 
     Raises:
         ConceptReviveError: as `Selection.choose`, or for a layer whose weight is quantised, adapted
-            (LoRA), computed from others, or not in memory.
+            (LoRA), computed from others, joined with others, or not in memory.
     """
     selection = Selection.of(layers)
     there = inventory(model, selection.components)
     choice = selection.choose([layer for layer, _ in there], _whose(model, selection))
     choice.warn()
     modules = {(layer.component, layer.name): module for layer, module in there}
+    fused: dict[str, set[str]] = {}
     for component in dict.fromkeys(layer.component for layer in choice.layers.values()):
         refuse_disk(component, component_of(model, component))
+        fused[component] = fused_layers(component_of(model, component))
     out = {}
     for key, layer in choice.layers.items():
         module = modules[layer.component, layer.name]
         try:
+            if layer.name in fused[layer.component]:
+                raise ConceptReviveError(
+                    f"{key} is joined with the layers beside it, and computes no more: call "
+                    "pipe.unfuse_qkv_projections() first"
+                )
             out[key] = View(layer, _plain(layer.key, module))
         except ConceptReviveError as e:
             kind = type(component_of(model, layer.component)).__name__

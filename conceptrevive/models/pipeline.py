@@ -107,7 +107,7 @@ def resolve(model: str | os.PathLike[str]) -> str:
         return str(path)
     if path.exists():
         raise ConceptReviveError(
-            f"{path} is a file: give the folder of a diffusers pipeline, a hub id, or 'pocket'"
+            f"{path} is a file: give the folder of a diffusers pipeline, .safetensors or a hub id"
         )
     if str(model).count("/") != 1 or str(model).startswith((".", "/", "~")):
         raise ConceptReviveError(

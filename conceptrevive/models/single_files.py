@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models.lacking import finish, modules_of
+from conceptrevive.models.lacking import expect_floats, finish, modules_of
 from conceptrevive.models.stored import file_dtype, loading_dtype, stored_tensors
 
 #: What to give that can be loaded.
@@ -67,6 +67,8 @@ def load_single_file(
     """
     import diffusers
 
+    there = stored_tensors(path)  # its errors tell more than diffusers' of the same
+    expect_floats({name: (dtype, path) for name, (dtype, _) in there.items()})
     if config is None:
         config = _told_by(path)
     index: Any = diffusers.DiffusionPipeline.load_config(str(config))

@@ -19,6 +19,13 @@ Convolution: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
 #: What weights are pruned, completed and revived in.
 FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
+#: What `fuse_qkv_projections` makes, and of which layers.
+JOINED = {
+    "to_qkv": ("to_q", "to_k", "to_v"),
+    "to_kv": ("to_k", "to_v"),
+    "to_added_qkv": ("add_q_proj", "add_k_proj", "add_v_proj"),
+}
+
 META = (
     "the weights are not in memory (device meta): load the model onto a device; if it is "
     "offloaded, call pipe.remove_all_hooks() and pipe.to(device), or offload it with "
@@ -144,6 +151,26 @@ def _check_plain(name: str, module: nn.Module, shape: tuple[int, ...]) -> None:
             f"{name} is a {kind} whose weight is a {type(weight).__name__} of {weight.dtype}, "
             "quantised or sharded: load the model unquantised, in float32, bfloat16 or float16"
         )
+
+
+def fused_layers(root: nn.Module) -> set[str]:
+    """Names of layers that compute no more, since diffusers has joined them with others."""
+    return {
+        f"{name}.{part}"
+        for name, module in named_modules(root).items()
+        if _is_joined(module)
+        for joined, parts in JOINED.items()
+        if hasattr(module, joined)
+        for part in parts
+    }
+
+
+def _is_joined(attention: nn.Module) -> bool:
+    """Older classes stay marked when they are taken apart, and do as their processor does."""
+    processor = type(getattr(attention, "processor", None)).__name__
+    older = type(attention).__module__.endswith(".attention_processor")
+    marked = getattr(attention, "fused_projections", False) is True
+    return marked and (not older or processor.startswith("Fused"))
 
 
 def group_offloading(root: nn.Module) -> list[Any]:

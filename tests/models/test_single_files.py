@@ -149,10 +149,28 @@ def test_which_model_it_is_costs_no_more_than_a_header(tmp_path, monkeypatch):
     assert file_dtype([path]) == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"<html>" * 9, "header too large"), (b"\0" * 9, "invalid|header")]
+)
+def test_damaged_files(content, said, tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(cr.ConceptReviveError, match=f"give a whole model in one file.*{said}"):
+        cr.load_pipeline(path, device="cpu", config=families.folder("sd15"))
+
+
+def test_a_quantised_file_without_its_scales(tmp_path):
+    key = f"{LDM}input_blocks.0.0.weight"
+    file = saved(tmp_path / "x.safetensors", {key: torch.ones(8, 4, 3, 3, dtype=torch.int8)})
+    with pytest.raises(cr.ConceptReviveError, match=r"x\.safetensors holds .* as I8, quantised"):
+        cr.load_pipeline(file, device="cpu", config=families.folder("sd15"))
+
+
 def test_files_of_something_else(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(b"x")
     with pytest.raises(cr.ConceptReviveError, match=r"with config=…, on the command line --config"):
         cr.load_pipeline(tmp_path / "x.safetensors", device="cpu")
+    saved(tmp_path / "x.safetensors", {"x": torch.ones(2, 2)})
     index = families.folder("sd2") / "model_index.json"
     index = json.loads(index.read_text()) | {"_class_name": "DiTPipeline"}
     (tmp_path / "model_index.json").write_text(json.dumps(index))

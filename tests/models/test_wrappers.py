@@ -294,6 +294,24 @@ def test_weights_stored_in_eight_bits_still_draw(mine):
 # --- which layers are candidates ------------------------------------------------------------------
 
 
+def test_layers_that_are_joined_compute_no_more(mine):
+    """What is written into them would have no effect, and nobody would be told."""
+    before = cr.read_weights(mine, "attention")
+    mine.fuse_qkv_projections()
+    for act in (cr.read_weights, cr.candidate_layers):
+        with pytest.raises(
+            cr.ConceptReviveError,
+            match=r"UNet2DConditionModel: .*to_[qkv] is joined with the layers beside it, and "
+            r"computes no more: call pipe\.unfuse_qkv_projections\(\) first",
+        ):
+            act(mine, "attention")
+    assert cr.read_weights(mine).keys() == cr.read_weights(mine, "feed-forward").keys()
+    mine.unfuse_qkv_projections()
+    after = cr.read_weights(mine, "attention")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[n], w) for n, w in before.items())
+
+
 def test_the_text_stream_is_taken_too():
     found = cr.candidate_layers(families.sd3_transformer())
     # The last block has no text stream.
