@@ -15,7 +15,7 @@ from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError, expect
 from conceptrevive.files import ASSETS
-from conceptrevive.models.lacking import expect_weights
+from conceptrevive.models.lacking import expect_weights, expect_words
 from conceptrevive.models.pipeline import cannot_load, hushed, parse_device
 
 
@@ -154,6 +154,7 @@ class Clip:
             raise ConceptReviveError(
                 f"cannot load the judge {source!r}: {cannot_load(source, e)}"
             ) from e
+        expect_words(tokenizer, source)
         return cls(model, processor, tokenizer)
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,19 @@ def expect_parts(pipeline: Path, given: Collection[str]) -> None:
             raise ConceptReviveError(f"{pipeline} lacks its {name}, a {kind[1]}: {GIVE}")
 
 
+def expect_words(part: Any, source: str | os.PathLike[str]) -> None:
+    """Raise ConceptReviveError if `part` is a tokenizer that knows no words.
+
+    Without the files of its vocabulary, transformers makes one that takes all words for unknown.
+    """
+    special = getattr(part, "all_special_tokens", None)
+    if special is not None and len(part) <= len(set(special)):
+        raise ConceptReviveError(
+            f"{source} lacks the vocabulary of its {type(part).__name__}, which knows no word: "
+            "give a complete folder, with tokenizer.json or vocab.json and merges.txt"
+        )
+
+
 def modules_of(pipe: Any) -> dict[str, nn.Module]:
     """{name: component} of those that compute."""
     return {n: part for n, part in pipe.components.items() if isinstance(part, nn.Module)}
@@ -63,14 +77,15 @@ def modules_of(pipe: Any) -> dict[str, nn.Module]:
 def expect_whole(
     pipe: Any, folder: Path, given: Collection[str], variant: str | None = None
 ) -> None:
-    """Raise ConceptReviveError unless a pipeline has all its weights, see `expect_weights`.
+    """Raise ConceptReviveError unless a pipeline has all its weights and words.
 
     Args:
         folder: the pipeline's. given: components that are not from there.
     """
-    for name, part in modules_of(pipe).items():
-        if name not in given and (folder / name).is_dir():
+    for name, part in pipe.components.items():
+        if isinstance(part, nn.Module) and name not in given and (folder / name).is_dir():
             expect_weights(part, folder / name, variant)
+        expect_words(part, folder / name)
 
 
 def finish(part: nn.Module, lacks: str, remedy: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from conceptrevive.errors import ConceptReviveError
-from conceptrevive.models.lacking import expect_floats, finish, modules_of
+from conceptrevive.models.lacking import expect_floats, expect_words, finish, modules_of
 from conceptrevive.models.stored import file_dtype, loading_dtype, stored_tensors
 
 #: What to give that can be loaded.
@@ -85,6 +85,8 @@ def load_single_file(
         config=str(config),
         torch_dtype=dtype or loading_dtype(file_dtype([path]), place),
     )
+    for name, part in pipe.components.items():
+        expect_words(part, Path(config) / name)
     for name, part in modules_of(pipe).items():
         finish(part, f"{path} lacks weights of its {name}, as {config} tells of it", GIVE)
     return pipe

@@ -120,6 +120,29 @@ def test_components_that_are_not_there(part, copied):
         cr.load_pipeline(copied, device="cpu")
 
 
+def without_words(folder):
+    """All but the configuration of its tokenizer."""
+    for name in ("tokenizer.json", "vocab.json", "merges.txt"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def test_a_tokenizer_without_words(copied, tmp_path):
+    """Recent versions of transformers make one, for which all prompts are the same."""
+    without_words(copied / "tokenizer")
+    with pytest.raises(
+        cr.ConceptReviveError,
+        match=r"tokenizer lacks the vocabulary of its CLIPTokenizer, which knows no word: give a c"
+        r"|give a complete folder",  # of versions that refuse it
+    ):
+        cr.load_pipeline(copied, device="cpu")
+    judge = shutil.copytree(folder("judge"), tmp_path / "judge")
+    without_words(judge)
+    with pytest.raises(
+        cr.ConceptReviveError, match=r"judge lacks the vocabulary|cannot load the judge"
+    ):
+        Clip.load(str(judge))
+
+
 def test_a_denoiser_from_elsewhere_need_not_be_there(copied):
     shutil.rmtree(copied / "unet")
     pipe = cr.load_pipeline(copied, device="cpu", denoiser=folder("sd15"))
