@@ -624,12 +624,12 @@ check("other_locators.2", lift)
 # ### Exercise 3: choose a budget (●●○, 10 minutes)
 #
 # Write `choose(rows, method, least)` for rows as in `tried["rows"]`: of a method's rows that retain at least `least`,
-# the one that leaves the least of the concept; of equals the one with the smaller budget; `None` if there is none. Does
-# it choose what was chosen?
+# the one that leaves the least of the concept, of equals the one with the smaller budget; where none retains as much, the
+# one that retains most. Does it choose what was chosen?
 #
 # :::{admonition} Hint
 # :class: dropdown
-# `min(..., key=lambda row: (first, second), default=None)` compares pairs.
+# `min(..., key=lambda row: (first, second))` compares pairs; an empty list is false.
 # :::
 
 # %%
@@ -641,7 +641,9 @@ check("other_locators.3", choose)
 def choose(rows, method, least):
     mine = [r for r in rows if r["method"] == method]
     fit = [r for r in mine if r["retained"] >= least]
-    return min(fit, key=lambda r: (r["erased"], r["budget"]), default=None)
+    if not fit:
+        return max(mine, key=lambda r: r["retained"])
+    return min(fit, key=lambda r: (r["erased"], r["budget"]))
 
 
 for method in tried["chosen"]:

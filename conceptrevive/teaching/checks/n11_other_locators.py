@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import ge, gt
 from typing import Any
 
 import torch
@@ -84,7 +86,17 @@ _ROWS = [
     _row("a", 0.02, 0.2, 0.9),
     _row("a", 0.001, 0.7, 1.0),
     _row("b", 0.001, 0.1, 0.95),
+    _row("b", 0.002, 0.0, 0.6),
 ]
+
+
+def _chosen(retains: Any, rows: Any, method: str, least: float) -> Any:
+    """The rule of the exercise but for which rows retain enough, and of equals the first."""
+    mine = [r for r in rows if r["method"] == method]
+    fit = [r for r in mine if retains(r["retained"], least)]
+    if not fit:
+        return max(mine, key=lambda r: r["retained"])
+    return min(fit, key=lambda r: r["erased"])
 
 
 @exercise(
@@ -93,27 +105,25 @@ _ROWS = [
         0.003,
         lambda rows, method, least: None,
         lambda rows, method, least: min(rows, key=lambda r: r["erased"]),
-        lambda rows, method, least: min(
-            (r for r in rows if r["method"] == method and r["retained"] > least),
-            key=lambda r: r["erased"],
-            default=None,
-        ),
+        partial(_chosen, gt),
+        partial(_chosen, ge),
         lambda rows, method, least: min(
             (r for r in rows if r["method"] == method and r["retained"] >= least),
-            key=lambda r: r["erased"],
+            key=lambda r: (r["erased"], r["budget"]),
             default=None,
         ),
     ),
 )
 def chosen_budget(answer: Any) -> Verdict:
-    """Least erased among those that retain enough; of equals the smaller budget."""
+    """Least erased of those that retain enough, of equals the smaller budget; or most retained."""
     given = as_function(answer)
-    wanted = (("a", 0.8, 2), ("a", 0.5, 0), ("a", 0.95, 3), ("b", 0.8, 4), ("b", 0.99, None))
+    wanted = (("a", 0.8, 2), ("a", 0.5, 0), ("a", 0.95, 3), ("b", 0.8, 4), ("b", 0.5, 5))
     for rows in (_ROWS, _ROWS[::-1]):
         for method, least, place in wanted:
-            truth = None if place is None else _ROWS[place]
-            if given(list(rows), method, least) != truth:
-                return wrong(f"it is another row (or none) where {least:g} must be retained.")
+            if given(list(rows), method, least) != _ROWS[place]:
+                return wrong(f"it is another row where {least:g} must be retained.")
+        if given(list(rows), "b", 0.99) != _ROWS[4]:
+            return wrong("it is another row where none retains as much: the one that retains most.")
     return right("chosen by what is erased and kept, never by what can be revived.")
 
 
