@@ -169,14 +169,17 @@ for method, (label, state, mark) in LOOKS.items():
     for r in mine:
         at = (r["retained"], r["erased"])
         if r["budget"] == tried["chosen"][method]["budget"]:
-            ring = {"markersize": 16, "markerfacecolor": "none"}
-            ax.plot(*at, "o", color="0.2", **ring)
-        wide = "*" if r["layers"] == "all" else ""
-        told = f"{100 * r['budget']:g} %{wide}"
-        ax.annotate(told, at, (5, 5), textcoords="offset points", fontsize=9)
+            ax.plot(*at, "o", color="0.2", markersize=16, mfc="none")
+        wide = r["layers"] == "all"
+        told = f"{100 * r['budget']:g} %{'*' * wide}"
+        left = wide or r["budget"] in (0.002, 0.003, 0.004, 0.005, 0.007)
+        low = method == "scissorhands" and r["budget"] != 0.002
+        shift = (-9 if left else 9, -9 if low else 3)
+        side = {"ha": "right" if left else "left", "fontsize": 9}
+        ax.annotate(told, at, shift, textcoords="offset points", **side)
 ax.axvline(tried["least_retained"], color="0.3", linestyle="--", linewidth=1)
 ax.set(xlabel="other things still drawn", ylabel="concept still drawn")
-ax.set(xlim=(-0.05, 1.12), ylim=(-0.05, 0.65))
+ax.set(xlim=(-0.17, 1.14), ylim=(-0.07, 0.65))
 ax.legend(loc="upper left")
 plt.show()
 print("* convolutions too")
