@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from conceptrevive.errors import ConceptReviveError, expect, one_line
-from conceptrevive.models.lacking import expect_weights, index_of
+from conceptrevive.models.lacking import expect_weights, index_of, modules_of
+from conceptrevive.models.stored import stored_tensors
 from conceptrevive.models.variants import pipeline_variant
 
 #: What pipelines call their denoiser.
 DENOISERS = ("unet", "transformer")
+
+#: How the first of a LoRA's two matrices is called.
+_DOWN = re.compile(r"lora(_A|_down|\.down)(\.|$)")
 
 #: What a denoiser's configuration says of what it is given: latents, and encoded text.
 INPUTS = (
@@ -171,13 +178,18 @@ def fuse_lora(pipe: Any, lora: str) -> None:
         raise ConceptReviveError(
             f"lora is {lora!r}: what stands behind @ is its scale, a number such as 0.7"
         ) from e
+    if not math.isfinite(strength):
+        raise ConceptReviveError(f"lora is {lora!r}: its scale must be finite")
     where, file = _lora_file(source)
     if not hasattr(pipe, "load_lora_weights"):
         raise ConceptReviveError(f"{type(pipe).__name__} takes no LoRA: leave --lora out")
     try:
         pipe.load_lora_weights(where, weight_name=file, use_safetensors=True)
+        _expect_adapted(pipe, source, None if file is None else Path(where) / file)
         pipe.fuse_lora(lora_scale=strength)
         pipe.unload_lora_weights()
+    except ConceptReviveError:
+        raise
     # Diffusers, peft and the hub raise what they like.
     except Exception as e:
         remedy = "give one that was made for this model, as a .safetensors file or its folder"
@@ -186,6 +198,27 @@ def fuse_lora(pipe: Any, lora: str) -> None:
         raise ConceptReviveError(
             f"cannot fuse the LoRA {source!r}: {remedy} ({one_line(e)})"
         ) from e
+
+
+def _expect_adapted(pipe: Any, source: str, file: Path | None) -> None:
+    """Raise ConceptReviveError if a LoRA, as loaded, adapts nothing; of a part a warning tells.
+
+    What is named for other layers diffusers leaves out in silence.
+    """
+    modules = [m for part in modules_of(pipe).values() for m in part.modules()]
+    adapted = sum(bool(getattr(m, "lora_A", None)) for m in modules)
+    if not adapted:
+        raise ConceptReviveError(
+            f"the LoRA {source!r} adapts no layer of this {type(pipe).__name__}: give one that was "
+            "made for this model, with names that begin with the component, as unet."
+        )
+    there = [] if file is None else [n for n in stored_tensors(file) if _DOWN.search(n)]
+    if adapted < len(there):
+        warnings.warn(
+            f"the LoRA {source!r} is of {len(there)} layers, and of this {type(pipe).__name__} it "
+            f"adapts {adapted}: was it made for another model?",
+            stacklevel=3,
+        )
 
 
 def _lora_file(source: str) -> tuple[str | Path, str | None]:

@@ -123,11 +123,42 @@ def test_a_lora_is_fused(model, tmp_path, behind, scale):
         assert not hasattr(pipe.unet.get_submodule(LAYER), "base_layer"), "nothing is left around"
 
 
+@pytest.mark.parametrize("before", ["transformer.", "", "unet.other_"])
+def test_a_lora_for_other_layers(before, model, tmp_path):
+    """Diffusers says nothing, and the model would be studied as it was without."""
+    lora(tmp_path)
+    file = tmp_path / "pytorch_lora_weights.safetensors"
+    stored({before + n.removeprefix("unet."): w for n, w in load_file(file).items()}, file)
+    with pytest.raises(
+        cr.ConceptReviveError,
+        match=r"the LoRA '.*' adapts no layer of this StableDiffusionPipeline: give one that was "
+        r"made for this model|cannot fuse the LoRA",
+    ):
+        cr.load_pipeline(model, device="cpu", lora=str(tmp_path))
+
+
+def test_a_lora_of_which_a_part_fits(model, tmp_path):
+    lora(tmp_path)
+    file = tmp_path / "pytorch_lora_weights.safetensors"
+    fits = load_file(file)
+    other = {n.replace("mid_block", "other_block"): w.clone() for n, w in fits.items()}
+    stored(fits | other, file)
+    with pytest.warns(UserWarning, match="is of 2 layers, and of this .* it adapts 1: was it made"):
+        cr.load_pipeline(model, device="cpu", lora=str(file))
+
+
+@pytest.mark.parametrize("scale", ["nan", "inf"])
+def test_scales_that_are_none(scale, tmp_path):
+    with pytest.raises(cr.ConceptReviveError, match="its scale must be finite"):
+        fuse_lora(object(), f"{tmp_path}@{scale}")
+
+
 def test_the_file_of_a_lora_in_a_folder(tmp_path, tiny, monkeypatch):
     """`pytorch_lora_weights`, or the only one; never whichever a listing gives first."""
     pipe, asked = type(tiny)(**tiny.components, requires_safety_checker=False), []
     monkeypatch.setattr(pipe, "load_lora_weights", lambda *where, **how: asked.append((where, how)))
     monkeypatch.setattr(pipe, "fuse_lora", lambda **_: None)
+    monkeypatch.setattr("conceptrevive.models.replacing._expect_adapted", lambda *_: None)
     with pytest.raises(
         cr.ConceptReviveError, match=r"holds no \.safetensors file: give the file of"
     ):
