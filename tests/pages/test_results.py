@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from conceptrevive.experiments.cells import Cell
 from conceptrevive.experiments.reproduction.catalogue import EXPERIMENTS
 from conceptrevive.experiments.reproduction.claims import CLAIMS
-from conceptrevive.experiments.reproduction.scorecard import Scorecard, scorecard
+from conceptrevive.experiments.reproduction.scorecard import Scorecard, read_studies, scorecard
+from conceptrevive.experiments.reproduction.sheet import GAP, LABELS, SIZE, row_of
 from pages import experiment_figures, experiments
 from pages import experiment_sections as sections
 from pages import scorecard as cards
@@ -60,6 +62,28 @@ def test_the_time_of_all_experiments_stands_below_them():
     assert "| 2026-11-28, 72 cells, 2 min |" in told and "444 cells, 11 min |" in told
     assert "All together 13 min of one process" in told and "meant for 3 h 00 min" in told
     assert "All together" not in experiments.overview({})
+
+
+def test_every_published_cell_with_pictures_is_on_its_sheet():
+    for name, study in read_studies(ROOT / "results/laptop", EXPERIMENTS).items():
+        drawn = [e for e in study.entries if e.rates and e.settings["shown"]]
+        if not drawn:
+            continue
+        cells = {
+            (row_of(Cell(name, e.concept, e.recipe, settings=e.settings)), e.concept): e
+            for e in drawn
+        }
+        rows, columns = (list(dict.fromkeys(x)) for x in zip(*cells, strict=True))
+        most, step = max(min(e.n, e.settings["shown"]) for e in drawn), SIZE + GAP
+        sheet = Image.open(ROOT / f"results/laptop/{name}.png").convert("RGB")
+        top = sheet.height - len(rows) * step
+        assert sheet.width == LABELS + len(columns) * most * step and 0 < top < SIZE, name
+        for (row, column), e in cells.items():
+            for i in range(min(e.n, e.settings["shown"])):
+                x = LABELS + (columns.index(column) * most + i) * step
+                y = top + rows.index(row) * step
+                tile = sheet.crop((x, y, x + SIZE, y + SIZE))
+                assert tile.getextrema() != ((255, 255),) * 3, f"{name}: {row}, {column}"
 
 
 def test_without_results_nothing_is_claimed(elsewhere):
