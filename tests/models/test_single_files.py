@@ -186,6 +186,8 @@ def test_files_of_something_else(tmp_path):
 def test_a_denoisers_file_where_diffusers_loads_no_whole_one(name, concept, tmp_path, capsys):
     """What the refusal of the whole one tells to do."""
     folder, net = families.folder(name), families.build(name).transformer
+    if not hasattr(type(net), "from_single_file"):
+        pytest.skip(f"this version of diffusers does not convert {name}")
     state = {n: p + 0.01 for n, p in net.state_dict().items()}
     file = saved(tmp_path / "net.safetensors", original(name, state))
     out = tmp_path / "masks"
