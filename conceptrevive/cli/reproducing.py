@@ -42,6 +42,13 @@ def run_reproduce(
             help="COCO's pictures and captions, which the FID of full-size models compares with",
         ),
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JUDGE",
+            help="of objects, a folder or a hub id; default: each concept's own",
+        ),
+    ] = None,
     as_json: AsJson = False,
     device: Device = None,
     seed: LocateSeed = 0,
@@ -60,6 +67,7 @@ def run_reproduce(
         device=device,
         prompts=prompts or (),
         coco=coco,
+        judge=judge,
     )
     if is_first(device):  # of several processes one tells
         show(dict(found), as_json)

@@ -63,8 +63,9 @@ def paper_concepts() -> Mapping[str, Concept]:
     """The paper's objects, artists and nudity, for SD-1.5 and its kin.
 
     Prompts, classes and settings are those of the released code, but for humans: adults only. It
-    judges with torchvision's second weights of ResNet-50; here `microsoft/resnet-50` does, which
-    needs no torchvision. Paintings are asked for by thing and artist, not by fifty titles.
+    judges with torchvision's second weights of ResNet-50, as `timm/resnet50.tv2_in1k` does; here
+    `microsoft/resnet-50` does, whose labels these are. Paintings are asked for by thing and artist,
+    not by fifty titles.
     """
     out = {name: _object(name) for name in IMAGENET_OBJECTS}
     for artist in ARTISTS:

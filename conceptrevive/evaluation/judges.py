@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from conceptrevive.errors import ConceptReviveError, expect
+from conceptrevive.evaluation.timm_resnet import is_timm, load_timm_resnet
 from conceptrevive.files import ASSETS
 from conceptrevive.models.lacking import expect_weights, expect_words
 from conceptrevive.models.pipeline import cannot_load, hushed, parse_device
@@ -31,6 +32,9 @@ def _load(kind: str, source: str, device: torch.device) -> tuple[Any, Any]:
         with hushed():
             import transformers
 
+            if kind == "classifier" and is_timm(source):
+                model, processor = load_timm_resnet(source)
+                return model.eval().to(device), processor
             kinds = {"classifier": "AutoModelForImageClassification", "clip": "CLIPModel"}
             loader = getattr(transformers, kinds[kind])
             model = loader.from_pretrained(source, use_safetensors=True).float()
@@ -64,7 +68,11 @@ class Classifier:
 
     @classmethod
     def load(cls, name: str = "pocket", device: str | torch.device | None = "cpu") -> Classifier:
-        """`pocket`, a folder, or a hub id such as "microsoft/resnet-50"."""
+        """`pocket`, a folder, or a hub id.
+
+        Such as "microsoft/resnet-50", or "timm/resnet50.tv2_in1k", torchvision's second weights of
+        the same network.
+        """
         model, processor = _load("classifier", _source(name, "classifier"), parse_device(device))
         return cls(
             model,

@@ -42,7 +42,8 @@ class Bench:
         lab: the model. profile: how much is measured. concepts: names, or YAML files; None takes
             the profile's number of the paper's objects. seed: of evaluation and random draws.
         prompts: sets of prompts that the user has in files, for `unsafe`. coco: a folder of COCO's
-            pictures and captions, for the FID of `styles` at paper scale.
+            pictures and captions, for the FID of `styles` at paper scale. judge: of concepts that
+            are judged by labels, in place of their own.
 
     Raises:
         ConceptReviveError: an unknown concept, or a judge that lacks its classes.
@@ -56,8 +57,9 @@ class Bench:
         seed: int = 0,
         prompts: Mapping[str, Listed] | None = None,
         coco: str | Path | None = None,
+        judge: str | None = None,
     ) -> None:
-        self.lab, self.profile, self.seed = lab, profile, seed
+        self.lab, self.profile, self.seed, self.judge = lab, profile, seed, judge
         self.coco = Path(coco) if coco is not None else None
         self.preset = preset_for(picture_size(lab.pipe))
         objects = PAPER_OBJECTS if self.preset == "pocket" else tuple(IMAGENET_OBJECTS)
@@ -71,6 +73,8 @@ class Bench:
     def concept(self, name: str) -> Concept:
         """By its name, of the table meant for the model; in no more steps than the profile has."""
         found = get_concept(name, self.preset)
+        if self.judge is not None and found.labels:
+            found = replace(found, judge=self.judge)
         own, most = found.settings, self.profile.steps
         if most is None or own.steps <= most:
             return found

@@ -40,6 +40,7 @@ def reproduce(
     device: str | None = None,
     prompts: Sequence[str] = (),
     coco: str | Path | None = None,
+    judge: str | None = None,
 ) -> dict[str, dict[str, object]]:
     """Measure an experiment, or all, and publish each as soon as its last cell is measured.
 
@@ -49,6 +50,7 @@ def reproduce(
             profile's. out: a folder; None takes results/PROFILE. seed: of evaluation and locating.
         prompts: files of prompts for `unsafe`, SET=FILE, or a folder of them.
         coco: a folder of COCO's pictures and captions, which the FID of full-size models needs.
+        judge: of objects, a folder or a hub id; None takes each concept's own.
 
     Returns: per experiment its file, cells and seconds.
 
@@ -70,7 +72,7 @@ def reproduce(
     _check_model(model)
     _check_once(concepts or ())
     lab = _laboratory(model, folder, device)
-    bench = Bench(lab, chosen, concepts, seed, listed, coco)
+    bench = Bench(lab, chosen, concepts, seed, listed, coco, judge)
     todo = {name: _load(name).cells(bench) for name in names}
     for name, cells in todo.items():
         _load(name).ready(bench)
@@ -98,7 +100,7 @@ def _measure(
         "shows": EXPERIMENTS[name],
         "model": model,
         "summary": dict(experiment.summary(results)),
-    }
+    } | ({} if bench.judge is None else {"judge": bench.judge})
     publish(
         file,
         as_published(results, bench, said, experiment.pooled),
@@ -147,6 +149,7 @@ def _check_same(file: Path, name: str, cells: Sequence[Cell], bench: Bench, mode
         return
     there = json.loads(file.read_bytes())  # `check_out` has seen that it is a result
     wanted = {"experiment": name, "profile": bench.profile.name, "model": model, "seed": bench.seed}
+    wanted["judge"] = bench.judge
     found = [f"{k} {there.get(k)!r}, not {v!r}" for k, v in wanted.items() if there.get(k) != v]
     measured = dict.fromkeys(each["concept"] for each in there.get("entries", ()))
     if not found and set(measured) != {cell.concept for cell in cells}:

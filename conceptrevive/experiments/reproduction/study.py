@@ -83,6 +83,7 @@ class Study:
         summary: what is said of all cells together. intervals: how many intervals of 95 % the
             entries hold, of which one in twenty misses by chance.
         seed, command, versions, device, threads, date: of the run that published it.
+        judge: of objects, where not each concept's own.
     """
 
     __pydantic_config__ = STRICT
@@ -103,6 +104,7 @@ class Study:
     device: str
     threads: int
     date: str
+    judge: str | None = None
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Study:

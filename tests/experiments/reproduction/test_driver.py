@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from conceptrevive.experiments import laboratory
 from conceptrevive.experiments.reproduction.catalogue import EXPERIMENTS
 from conceptrevive.experiments.reproduction.driver import reproduce
 from conceptrevive.experiments.reproduction.study import Study
+from conceptrevive.files import ASSETS
 from conceptrevive.intervals import wilson
 from conceptrevive.unlearning.masks import MaskSet
 from tests.experiments.reproduction.shared import CONCEPT, comparable
@@ -163,6 +165,7 @@ def test_an_unfinished_or_foreign_file_is_left_alone(argv, tmp_path, capsys):
         ("profile", "laptop", "profile 'laptop', not 'smoke'"),
         ("seed", 3, "seed 3, not 0"),
         ("experiment", "objects", "experiment 'objects', not 'signs'"),
+        ("judge", "owner/other", "judge 'owner/other', not None"),
         ("entries", [{"concept": "golf"}, {"concept": "star"}], "concepts golf, star"),
     ],
 )
@@ -185,6 +188,27 @@ def test_a_locator_that_finds_nothing_is_not_published(argv, tmp_path, capsys, m
     line = fails(capsys, "signs", *argv, "--out", str(tmp_path))
     assert "nothing was pruned for" in line and "no result to publish" in line
     assert not (tmp_path / "signs.json").exists()
+
+
+def test_another_judge_of_objects(argv, tmp_path, capsys):
+    folder = tmp_path / "judge"
+    shutil.copytree(ASSETS / "classifier", folder)
+    out = ["--out", str(tmp_path / "r")]
+    assert main(["reproduce", "accuracy", *argv, *out, "--judge", str(folder)]) == 0
+    capsys.readouterr()
+    assert Study.read(tmp_path / "r/accuracy.json").judge == str(folder)
+    line = fails(capsys, "accuracy", *argv, *out)
+    assert f"holds another measurement (judge {str(folder)!r}, not None)" in line
+    line = fails(capsys, "signs", *argv, *out, "--judge", str(tmp_path / "none"))
+    assert "cannot load the judge" in line
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {i: f"n{i}" for i in config["id2label"]}
+    config["label2id"] = {name: int(i) for i, name in config["id2label"].items()}
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    (other / "config.json").write_text(json.dumps(config))
+    line = fails(capsys, "signs", *argv, *out, "--judge", str(other))
+    assert "the classifier has no label 'object:" in line
 
 
 def test_unknown_concepts_and_judges_without_the_class_are_named(
