@@ -40,7 +40,7 @@ class Plan(Bench):
     ) -> None:
         self.profile, self.seed, self.preset = profile, seed, preset
         objects = PAPER_OBJECTS if preset == "pocket" else tuple(IMAGENET_OBJECTS)
-        self.named, self.coco = bool(concepts), None
+        self.named, self.coco, self.judge = bool(concepts), None, None
         blank = {name: Listed(name, "", ("",) * n) for name, n in LISTED.items()}
         self.prompts = blank if preset == "paper" else {}
         self.concepts = tuple(concepts or objects[: profile.concepts])
