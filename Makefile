@@ -178,6 +178,8 @@ pages: card
 bench: $(FULL)
 	$(BIN)/python -m benchmarks $(ARGS)
 	$(BIN)/python -m pages.benchmarks
+	$(BIN)/python -m pages.experiments
+	$(BIN)/python -m pages.at_scale
 
 solvers: $(FULL)
 	$(LAUNCH) -m benchmarks.solvers $(ARGS)
