@@ -9,6 +9,9 @@ decides that before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -24,7 +27,7 @@ UNDERFLOW = 2.0**-24  # float16's smallest step
 
 SUBNORMAL = 2.0**-14  # below, float16 has no other
 
-QUANTILES = 1 << 22  # entries that quantiles are taken of: torch allows no more than 2²⁴
+QUANTILES = 1 << 22  # entries that quantiles are taken of
 
 
 def rounding(weight: Tensor) -> float:
@@ -64,7 +67,7 @@ def find_zeros(weight: Float[Tensor, "rows columns"]) -> Evidence:
     if _structured(kept, zero):
         return Evidence("zeros", detail=detail | {"structured": 1})
     there = kept.abs().double()[~zero][:QUANTILES]
-    detail["gap"] = float(torch.quantile(there, 0.001) / there.median())
+    detail["gap"] = float(_quantiles(there, [0.001])[0] / there.median())
     trimmed = zero[_usual(zero.sum(1))][:, _usual(zero.sum(0))].sum()
     log_p = float(poisson_tail(trimmed, torch.tensor(explained)))
     return Evidence("zeros", log_p, total / kept.numel(), detail)
@@ -76,13 +79,18 @@ def zeros_by_rounding(weight: Float[Tensor, "rows columns"]) -> float:
     """
     there = weight.abs().double()
     there = there[there != 0][:QUANTILES]
-    near, middle = torch.quantile(there, torch.tensor([0.01, 0.5], dtype=there.dtype)).tolist()
+    near, middle = _quantiles(there, [0.01, 0.5])
     step = rounding(weight) * middle
     if _may_have_been_half(there):
         step = max(step, UNDERFLOW)
         near = max(near, 8 * UNDERFLOW)  # below, float16's own steps are too wide for a density
     density = float((there <= near).double().mean()) / near
     return float(weight.numel() * min(density * step, 1.0))
+
+
+def _quantiles(values: Float[Tensor, " entries"], shares: Sequence[float]) -> list[float]:
+    """`torch.quantile`, which would sort all of them."""
+    return [float(q) for q in np.quantile(values.cpu().numpy(), shares)]
 
 
 def _may_have_been_half(magnitudes: Float[Tensor, " entries"]) -> bool:
