@@ -252,7 +252,8 @@ pd.DataFrame.from_dict(told, orient="index", columns=columns)
 
 # %% [markdown]
 # A concept takes minutes, its row of Table 1 hours, and Table 1, with twelve concepts and six rows, weeks of one such card. Of the steps without the UNet, some **were measured**, on two
-# CPU cores, on matrices of exactly Stable Diffusion 1.5's shapes with known structure: completing all sixteen layers, and auditing a file of 4 GB.
+# CPU cores: on matrices of exactly Stable Diffusion 1.5's shapes with known structure, completing all sixteen layers, and auditing a file of 4 GB; and once the
+# whole journey at full width, with random weights, few prompts and few steps. Its memory is what each step adds.
 
 # %% tags=["hide-input"]
 table = pd.read_csv(results.published_file("benchmarks/completion.csv"))
@@ -277,7 +278,8 @@ print(results.provenance_line(made), end="\n\n")
 try:
     whole = results.published_file("benchmarks/full-size-cpu.csv")
     for _, one in pd.read_csv(whole).iterrows():
-        print(f"{one.step:<10}{one.what:<36}{one.seconds:8.0f} s")
+        print(f"{one.step:<10}{one.what:<36}{one.seconds:6.0f} s", end="")
+        print(f"{one.memory_mb / 1e3:7.1f} GB")
     made = results.published_json("benchmarks/full-size-cpu")
     print(results.provenance_line(made))
 except results.PublishedError:
