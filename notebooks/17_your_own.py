@@ -327,7 +327,7 @@ loud, day = masks["loudest"], by_day["loudest, by day"]
 print(f"loudest at night: {loud.count:,} weights;", end=" ")
 print(f"{(loud & day).count / loud.count:.0%} of them also by day")
 
-fig, ax = plt.subplots(figsize=(5.6, 2.8))
+fig, ax = plt.subplots(figsize=(5.6, 2.5))
 for name, state in (("loudest", "pruned"), ("ConceptPrune", "retained")):
     margins = [
         (norms[n][0] / norms[n][1]).amax(0).repeat_interleave(m.sum(0))
@@ -373,7 +373,7 @@ plt.show()
 # %% tags=["hide-input"]
 PATTERN = "'mid_block.*.attn1.to_q,text_encoder/*.fc1'"
 LOCATE = "locate pocket --concept night.yaml --out masks.safetensors"
-run(f"{LOCATE} --layers {PATTERN} --dry-run", first=8)
+run(f"{LOCATE} --layers {PATTERN} --dry-run", first=7)
 run(f"{LOCATE} --layers atention --dry-run")
 wide = cr.read_weights(pipe, lambda x: x.denoises and x.matrix[1] > 1000)
 print(f"by a function: {len(wide)} convolutions, as matrices", end=" ")
@@ -470,7 +470,7 @@ run("masks pocket theirs.safetensors --out found.safetensors")
 run(
     "masks pocket theirs.safetensors --out found.safetensors "
     "--entries changed --layers feed-forward",
-    first=6,
+    first=5,
 )
 found = cr.MaskSet.load(FOLDER / "found.safetensors")
 true = masks["ConceptPrune"]
@@ -480,7 +480,7 @@ print(f"{found.count - (found & true).count} wrong ones\n")
 run(
     "revive theirs.safetensors --masks found.safetensors "
     "--out back.safetensors",
-    first=6,
+    first=3,
 )
 back = load_file(FOLDER / "back.safetensors")
 revived = cr.revive(cr.prune(hidden, found), found)
@@ -535,7 +535,7 @@ other.save_pretrained(FOLDER / "pixart")
 SHORT = "--steps 4 --guidance 3"
 run(
     "locate pixart --concept night.yaml --method loudest --out m.safetensors",
-    first=4,
+    first=3,
 )
 run("prune pixart --masks m.safetensors --out pruned", first=3)
 run("revive pruned --magnitude mine:size --out revived", first=4)
@@ -563,7 +563,9 @@ print(f"plain diffusers draws {type(picture).__name__} {picture.size}")
 # in diffusers alone. The audit calls the pruned folder pruned: it looks at values and asks no architecture.
 # A table in [Your concept, your model](../book/your-own.md) lists the families that are drawn with in their own way.
 #
-# On a real model loading takes more words, and refusals say which. They are for `locate` and `evaluate`:
+# :::{admonition} On a real model loading takes more words
+# :class: dropdown
+# Refusals say which. They are for `locate` and `evaluate`:
 #
 # ```console
 # conceptrevive locate MODEL --dtype bfloat16 --variant fp16 …
@@ -571,6 +573,7 @@ print(f"plain diffusers draws {type(picture).__name__} {picture.size}")
 # conceptrevive locate MODEL --lora style.safetensors@0.8 …
 # conceptrevive locate model.safetensors --config like-it/ …
 # ```
+# :::
 #
 # ## A pipeline of your own making
 #
